@@ -1,0 +1,95 @@
+#include "common/base/files.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "common/base/fd.h"
+#include "common/base/secret.h"
+
+namespace wgvitals {
+namespace {
+
+Result<Fd> open_regular(const std::filesystem::path& path) {
+  Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!file) return Error{errc_of_file(errno), errno, path};
+  struct stat status {};
+  if (::fstat(file.get(), &status) != 0) return Error{Errc::io, errno, path};
+  if (!S_ISREG(status.st_mode)) return Error{Errc::malformed, 0, path.string() + ": not a file"};
+  return file;
+}
+
+Error too_large(const std::filesystem::path& path) {
+  return {Errc::malformed, 0, path.string() + ": too large"};
+}
+
+}  // namespace
+
+Errc errc_of_file(int number) {
+  if (number == ENOENT || number == ENOTDIR) return Errc::absent;
+  if (number == EACCES || number == EPERM) return Errc::denied;
+  return Errc::io;
+}
+
+std::filesystem::path Root::path(std::string_view below) const {
+  return top_ / std::filesystem::path(below).relative_path();
+}
+
+Result<std::string> Root::read(std::string_view below, std::size_t limit) const {
+  const auto full = path(below);
+  const auto file = open_regular(full);
+  if (!file) return file.error();
+  std::string text;
+  char block[4096];
+  while (true) {
+    const auto size = ::read(file->get(), block, sizeof block);
+    if (size == 0) return text;
+    if (size < 0) return Error{errc_of_file(errno), errno, full};
+    text.append(block, static_cast<std::size_t>(size));
+    if (text.size() > limit) return too_large(full);
+  }
+}
+
+Result<Done> Root::read_secret_lines(std::string_view below,
+                                     const std::function<void(std::string_view)>& take,
+                                     std::size_t limit) const {
+  const auto full = path(below);
+  const auto file = open_regular(full);
+  if (!file) return file.error();
+  const SecretBuffer buffer(4096);
+  const auto bytes = buffer.bytes();
+  auto* const text = reinterpret_cast<char*>(bytes.data());
+  std::size_t held = 0;
+  std::size_t total = 0;
+  bool passing_over = false;
+  while (true) {
+    const auto size = ::read(file->get(), text + held, bytes.size() - held);
+    if (size < 0) return Error{errc_of_file(errno), errno, full};
+    if (size == 0) break;
+    held += static_cast<std::size_t>(size);
+    total += static_cast<std::size_t>(size);
+    if (total > limit) return too_large(full);
+    std::size_t start = 0;
+    while (const auto* end =
+               static_cast<const char*>(std::memchr(text + start, '\n', held - start))) {
+      const auto stop = static_cast<std::size_t>(end - text);
+      if (!passing_over) take({text + start, stop - start});
+      passing_over = false;
+      start = stop + 1;
+    }
+    if (start == 0 && held == bytes.size()) {
+      passing_over = true;
+      start = held;
+    }
+    std::memmove(text, text + start, held - start);
+    held -= start;
+    ::explicit_bzero(text + held, bytes.size() - held);
+  }
+  if (held > 0 && !passing_over) take({text, held});
+  return Done{};
+}
+
+}  // namespace wgvitals

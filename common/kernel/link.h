@@ -1,0 +1,24 @@
+// Network links by rtnetlink (RTM_GETLINK; include/uapi/linux/if_link.h).
+#pragma once
+
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "common/base/result.h"
+#include "common/kernel/netlink.h"
+#include "common/model/devices.h"
+
+namespace wgvitals::kernel {
+
+// One RTM_NEWLINK message. malformed where a known attribute has a wrong size.
+Result<Link> parse_link(const nlmsghdr& message);
+
+// All links of a kind. The kernel filters where it knows the kind (so thousands of others cost
+// nothing), and asking never loads a module.
+Result<std::vector<Link>> read_links(Netlink& route, std::string_view kind);
+
+// One link by its name; absent where there is none.
+Result<Link> read_link(Netlink& route, std::string_view name);
+
+}  // namespace wgvitals::kernel

@@ -1,0 +1,43 @@
+#include "common/kernel/namespace.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <thread>
+
+#include "common/kernel/netlink.h"
+
+namespace wgvitals::kernel {
+
+std::filesystem::path namespace_path(const Root& root, std::string_view name) {
+  if (name.find('/') != std::string_view::npos) return root.path(name);
+  return root.path("run/netns") / name;
+}
+
+Result<std::uint64_t> namespace_inode(const std::filesystem::path& path) {
+  struct stat status {};
+  if (::stat(path.c_str(), &status) != 0) return Error{errc_of_file(errno), errno, path};
+  return static_cast<std::uint64_t>(status.st_ino);
+}
+
+Result<Fd> open_netlink_in(const std::filesystem::path& path, int protocol) {
+  Result<Fd> socket = Error{Errc::io, 0, path};
+  std::thread([&] {
+    const Fd space(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!space) {
+      socket = Error{errc_of_file(errno), errno, path};
+    } else if (::setns(space.get(), CLONE_NEWNET) != 0) {
+      const int number = errno;
+      socket = number == EPERM ? Error{Errc::denied, number,
+                                       path.string() + ": entering a namespace needs CAP_SYS_ADMIN"}
+                               : Error{Errc::io, number, path};
+    } else {
+      socket = open_netlink_socket(protocol);
+    }
+  }).join();
+  return socket;
+}
+
+}  // namespace wgvitals::kernel

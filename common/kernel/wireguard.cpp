@@ -1,0 +1,87 @@
+#include "common/kernel/wireguard.h"
+
+#include "common/kernel/namespace.h"
+
+namespace wgvitals::kernel {
+namespace {
+
+// What userspace implementations make (drivers/net/tun.c). A link of another kind only bears the
+// same name.
+constexpr std::string_view userspace_kind = "tun";
+
+std::uint64_t own_place(const Root& root) {
+  const auto inode = namespace_inode(root.path("proc/thread-self/ns/net"));
+  return inode ? *inode : 0;
+}
+
+}  // namespace
+
+OpenNetlink WireGuardReader::open_own_netlink() {
+  return [](int protocol) -> Result<std::unique_ptr<Datagram>> {
+    auto socket = open_netlink_socket(protocol);
+    if (!socket) return socket.error();
+    return make_datagram(std::move(*socket));
+  };
+}
+
+WireGuardReader::WireGuardReader(const Root& root, WireGuardSources sources, OpenNetlink open)
+    : sources_(std::move(sources)),
+      own_(std::move(open), "", own_place(root)),
+      userspace_(root.path(sources_.uapi_folder), sources_.uapi_deadline) {
+  for (const auto& name : sources_.netns) {
+    others_.push_back({name, namespace_path(root, name), nullptr});
+  }
+}
+
+void WireGuardReader::read(Devices& out, Report& report) {
+  out.clear();
+  own_.read(sources_.interfaces, out, report);
+  for (auto& other : others_) read_other(other, out, report);
+  const auto first_userspace = out.devices.size();
+  userspace_.read(sources_.interfaces, out, report);
+  find_links(out, first_userspace, report);
+}
+
+void WireGuardReader::read_other(Other& other, Devices& out, Report& report) {
+  const auto inode = namespace_inode(other.path);
+  if (!inode) {
+    other.kernel.reset();
+    auto error = inode.error();
+    error.code = Errc::io;  // configured, so its absence is worth a word
+    error.where = "netns " + other.name + ": " + error.where;
+    report.failed(error);
+    return;
+  }
+  if (!other.kernel || other.kernel->place() != *inode) {
+    const auto open = [path = other.path](int protocol) -> Result<std::unique_ptr<Datagram>> {
+      auto socket = open_netlink_in(path, protocol);
+      if (!socket) return socket.error();
+      return make_datagram(std::move(*socket));
+    };
+    other.kernel = std::make_unique<KernelWireGuard>(open, other.name, *inode);
+  }
+  other.kernel->read(sources_.interfaces, out, report);
+}
+
+// A userspace device's link is looked for by its name, here first, then in the other namespaces.
+void WireGuardReader::find_links(Devices& out, std::size_t first, Report& report) {
+  const auto found = [&](KernelWireGuard& kernel, SeenDevice& device) {
+    auto link = kernel.find_link(device.name);
+    if (!link) {
+      if (link.error().code != Errc::absent) report.failed(link.error());
+      return false;
+    }
+    if (link->kind != userspace_kind) return false;
+    device.link = std::move(*link);
+    device.netns = kernel.netns();
+    return true;
+  };
+  for (std::size_t i = first; i < out.devices.size(); ++i) {
+    if (found(own_, out.devices[i])) continue;
+    for (auto& other : others_) {
+      if (other.kernel && found(*other.kernel, out.devices[i])) break;
+    }
+  }
+}
+
+}  // namespace wgvitals::kernel

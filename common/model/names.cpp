@@ -1,0 +1,79 @@
+#include "common/model/names.h"
+
+#include <cctype>
+
+#include "common/base/text.h"
+
+namespace wgvitals {
+namespace {
+
+std::string cut(std::string text, std::size_t limit) {
+  if (text.size() <= limit) return text;
+  while (limit > 0 && (static_cast<unsigned char>(text[limit]) & 0xc0) == 0x80) --limit;
+  text.resize(limit);
+  return text;
+}
+
+// As the least capable host would show it.
+std::string escaped_everywhere(std::string_view name) {
+  std::string escaped(name);
+  for (char& c : escaped) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte >= 0x80 || (std::isalnum(byte) == 0 && c != '_' && c != '-')) c = '_';
+  }
+  return escaped;
+}
+
+std::string key_mark(std::string_view base64) {
+  const auto safe = to_url_safe(base64);
+  return "~" + std::string(view(safe).substr(0, 6));
+}
+
+}  // namespace
+
+void make_distinct(PeerNames& names, std::size_t limit) {
+  std::map<std::string, int> uses;
+  for (auto& [key, peer] : names) {
+    peer.friendly_name = text::to_printable(text::trim(peer.friendly_name));
+    if (!peer.friendly_name.empty()) ++uses[escaped_everywhere(peer.friendly_name)];
+  }
+  for (auto& [key, peer] : names) {
+    auto& name = peer.friendly_name;
+    if (name.empty()) continue;
+    if (name.size() > limit || uses[escaped_everywhere(name)] > 1) {
+      const auto mark = key_mark(key);
+      name = cut(name, limit - mark.size()) + mark;
+    }
+  }
+}
+
+LabelSets::LabelSets(const PeerNames& names) : sets_(1) {
+  sets_.reserve(names.size() + 1);
+  for (const auto& [key, peer] : names) {
+    if (peer.friendly_name.empty() && peer.labels.empty()) continue;
+    by_key_.emplace(key, static_cast<std::uint32_t>(sets_.size()));
+    auto& set = sets_.emplace_back();
+    set.friendly_name = peer.friendly_name;
+    for (const auto& label : peer.labels) {
+      if (set.texts.size() == most_peer_labels) break;
+      set.texts.emplace_back(label.first, text::to_printable(label.second));
+    }
+  }
+  // Views only now that nothing moves any more.
+  for (auto& set : sets_) {
+    set.names.reserve(set.texts.size());
+    for (const auto& [name, value] : set.texts) {
+      const auto checked = Name::checked(name);
+      if (!checked || value.empty()) continue;
+      set.names.push_back(LabelName{*checked});
+      set.views.push_back({&set.names.back(), value});
+    }
+  }
+}
+
+std::uint32_t LabelSets::find(std::string_view base64) const {
+  const auto known = by_key_.find(base64);
+  return known == by_key_.end() ? 0 : known->second;
+}
+
+}  // namespace wgvitals

@@ -1,0 +1,35 @@
+// InfluxDB line protocol, as Telegraf's execd and InfluxDB 1.x take it (reference: the grammar of
+// Telegraf's plugins/parsers/influx/machine.go.rl).
+#pragma once
+
+#include <string>
+
+#include "common/model/metric.h"
+
+namespace wgvitals::output {
+
+enum class Unsigned : std::uint8_t {
+  kept,     // 7u: Telegraf converts it
+  clipped,  // 7i: InfluxDB 1.x refuses u
+};
+
+// Appends whole lines to `out`, which keeps its memory from gather to gather. A record without a
+// number or text that can be written leaves no line.
+class LineProtocol final : public Sink {
+ public:
+  LineProtocol(std::string& out, Unsigned how) : out_(out), unsigned_(how) {}
+
+  void begin(const Now& now) override;
+  void take(const Record& record) override;
+  void take(const Event& event) override;
+
+ private:
+  void put_tag(const Label& label);
+  bool put_field(const Reading& reading, bool first);
+
+  std::string& out_;
+  Unsigned unsigned_;
+  std::string end_;  // " <nanoseconds>\n"
+};
+
+}  // namespace wgvitals::output

@@ -1,0 +1,180 @@
+// wgvitals check: what is wrong with a configuration, which rights are missing, how much comes out.
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <set>
+
+#include "common/base/capabilities.h"
+#include "common/base/text.h"
+#include "common/collect/engine.h"
+#include "common/collect/families.h"
+#include "plugins/cli/commands.h"
+
+namespace wgvitals::cli {
+namespace {
+
+using std::chrono::milliseconds;
+
+struct Asked {
+  std::string config;
+  std::string outage = "1h", interval = "10s";
+  bool options = false;
+};
+
+// Counts lines of line protocol and the series that they belong to.
+class Volume final : public Sink {
+ public:
+  void begin(const Now&) override {}
+  void take(const Record& record) override {
+    if (record.readings.empty()) return;
+    ++lines_;
+    std::string tags(record.family.name.view());
+    for (const auto& label : record.labels) {
+      if (!label.value.empty()) tags += fmt::format(",{}={}", label.name->tag.view(), label.value);
+    }
+    series_.insert(std::move(tags));
+  }
+  void take(const Event&) override {}
+
+  std::size_t lines() const { return lines_; }
+  std::size_t series() const { return series_.size(); }
+
+ private:
+  std::size_t lines_ = 0;
+  std::set<std::string> series_;
+};
+
+bool is_collectd(const std::string& text) {
+  return text.find("<Plugin") != std::string::npos || text.find("LoadPlugin") != std::string::npos;
+}
+
+// The settings of either host's file; problems are printed and counted.
+config::Settings read_config(const std::string& path, int& problems) {
+  const auto say = [&](const std::string& text) {
+    fmt::print("{}\n", text);
+    ++problems;
+  };
+  config::Settings settings(collect::all_options());
+  const auto text = Root().read(std::filesystem::absolute(path).string());
+  if (!text) {
+    say("cannot be read: " + to_text(text.error()));
+    return settings;
+  }
+  std::vector<config::Problem> found;
+  const auto section = is_collectd(*text) ? config::parse_collectd(*text, path)
+                                          : config::parse_toml(*text, path, found);
+  if (section) {
+    settings.read(*section, found);
+  } else {
+    say(section.error().where);
+  }
+  for (const auto& problem : found) say(config::to_text(path, problem));
+  return settings;
+}
+
+void print_volume(const config::Settings& settings, milliseconds outage, milliseconds interval) {
+  Volume volume;
+  collect::Engine engine(settings, {.log = std::make_shared<TerminalLog>()});
+  engine.start();
+  const bool in_time = engine.gather(volume, milliseconds(3000));
+  engine.stop();
+  if (!in_time) fmt::print("the engine was late: the counts below are not whole\n");
+  const auto gathers =
+      static_cast<std::size_t>((outage + interval - milliseconds(1)) / interval) + 1;
+  fmt::print("\nA gather now makes {} lines in {} series.\n", volume.lines(), volume.series());
+  fmt::print(
+      "Telegraf: metric_buffer_limit = {} survives an outage of {} s at an interval of {} s "
+      "(other inputs come on top).\n",
+      std::max<std::size_t>(10'000, volume.lines() * gathers),
+      std::chrono::duration_cast<std::chrono::seconds>(outage).count(),
+      static_cast<double>(interval.count()) / 1000);
+}
+
+struct Right {
+  std::string_view what, right;
+  bool given;
+  std::string_view grant, exposes;
+};
+
+void print_rights() {
+  const bool root = ::geteuid() == 0;
+  const auto may_list = [](const char* folder) {
+    return ::access(folder, F_OK) != 0 || ::access(folder, R_OK | X_OK) == 0;
+  };
+  const Right rights[] = {
+      {"kernel peers", "CAP_NET_ADMIN", has_capability(Capability::net_admin),
+       "setcap cap_net_admin=p /usr/bin/wgvitals-execd",
+       "the program could change the host's network; every user who may run it could, too"},
+      {"userspace sockets", "root", may_list("/var/run/wireguard"),
+       "run as root: collectd, or a unit with User=root",
+       "a userspace device's socket tells its private key and takes orders"},
+      {"names in files", "read", may_list("/etc/wireguard"),
+       "systemctl enable --now wgvitals-names.path (exports names without secrets)",
+       "names and labels become readable for everybody; the private keys do not"},
+      {"namespaces", "CAP_SYS_ADMIN", has_capability(Capability::sys_admin),
+       "setcap cap_net_admin,cap_sys_admin=p /usr/bin/wgvitals-execd",
+       "nearly all that root may do"},
+  };
+  fmt::print("\nRights of this user{}:\n", root ? " (root)" : "");
+  for (const auto& right : rights) {
+    fmt::print("  {:<18} {:<14} {}\n", right.what, right.right, right.given ? "given" : "MISSING");
+    if (!right.given) {
+      fmt::print("    grant:   {}\n    exposes: {}\n", right.grant, right.exposes);
+    }
+  }
+}
+
+void print_options() {
+  fmt::print("# Options: TOML (collectd). Each stands at its default.\n");
+  for (const auto* option : collect::all_options()) {
+    fmt::print("\n{} = {}   ({})\n  {}.\n  Takes {}.\n", option->name.view(),
+               config::to_toml_fallback(*option), config::collectd_name(option->name.view()),
+               option->help, config::expectation(*option));
+  }
+}
+
+std::optional<milliseconds> to_time(const std::string& text) {
+  static constexpr config::Option time{"time", config::Takes::duration, "1h", "",
+                                       100,    30LL * 86'400'000};
+  config::Settings settings({&time});
+  std::vector<config::Problem> problems;
+  settings.read({"", {{"time", {text}, 0}}}, problems);
+  if (!problems.empty()) return std::nullopt;
+  return settings.duration(time);
+}
+
+int run(const Asked& asked) {
+  if (asked.options) {
+    print_options();
+    return 0;
+  }
+  const auto outage = to_time(asked.outage);
+  const auto interval = to_time(asked.interval);
+  if (!outage || !interval) {
+    fmt::print(stderr, "error: --outage and --interval take a time such as 10s or 2h\n");
+    return 2;
+  }
+  int problems = 0;
+  const auto settings =
+      asked.config.empty() ? load_settings(std::nullopt) : read_config(asked.config, problems);
+  if (!asked.config.empty() && problems == 0) fmt::print("{}: no problems\n", asked.config);
+  print_volume(settings, *outage, *interval);
+  print_rights();
+  return problems == 0 ? 0 : 1;
+}
+
+}  // namespace
+
+Run add_check(CLI::App& app) {
+  const auto asked = std::make_shared<Asked>();
+  app.add_option("CONFIG", asked->config, "wgvitals.toml, or a file of collectd");
+  app.add_option("--outage", asked->outage, "How long the database may be away")
+      ->capture_default_str();
+  app.add_option("--interval", asked->interval, "Telegraf's interval")->capture_default_str();
+  app.add_flag("--options", asked->options, "Print the reference of all options instead");
+  return [asked] { return run(*asked); };
+}
+
+}  // namespace wgvitals::cli

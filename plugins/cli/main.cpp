@@ -1,0 +1,83 @@
+// wgvitals: WireGuard's vital signs for people at a terminal.
+
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <exception>
+#include <filesystem>
+
+#include "common/base/capabilities.h"
+#include "common/collect/engine.h"
+#include "plugins/cli/commands.h"
+
+namespace wgvitals::cli {
+
+void TerminalLog::write(Level level, std::string_view line) {
+  if (level == Level::info || level == Level::debug) return;
+  fmt::print(stderr, "{}: {}\n", level == Level::error ? "error" : "warning", line);
+}
+
+config::Settings load_settings(const std::optional<std::string>& path) {
+  if (!path && !std::filesystem::exists(default_config)) {
+    return config::Settings(collect::all_options());
+  }
+  const auto file = path.value_or(default_config);
+  auto loaded = config::load_toml(Root(), std::filesystem::absolute(file), collect::all_options());
+  TerminalLog log;
+  for (const auto& failure : loaded.fatal) log.error(failure);
+  for (const auto& problem : loaded.problems) log.warning(config::to_text(file, problem));
+  if (path && !loaded.fatal.empty()) throw CLI::RuntimeError(2);
+  return std::move(loaded.settings);
+}
+
+namespace {
+
+int run(int count, char** arguments) {
+  CLI::App app("WireGuard's vital signs: peers, traffic, handshakes.", "wgvitals");
+  app.set_version_flag("--version", "wgvitals " WGVITALS_VERSION);
+  app.require_subcommand(1);
+  app.footer("Start with 'wgvitals once'. Manual: wgvitals(1).");
+  const std::pair<CLI::App*, Run> commands[] = {
+      [&] {
+        auto* sub = app.add_subcommand("once", "Read everything once and print it");
+        return std::pair(sub, add_once(*sub));
+      }(),
+      [&] {
+        auto* sub = app.add_subcommand("check", "Check a configuration, the rights and the volume");
+        return std::pair(sub, add_check(*sub));
+      }(),
+      [&] {
+        auto* sub = app.add_subcommand("catalogue", "List every metric under every host's name");
+        return std::pair(sub, add_catalogue(*sub));
+      }(),
+      [&] {
+        auto* sub =
+            app.add_subcommand("names", "Export peers' names and labels, without keys' secrets");
+        return std::pair(sub, add_names(*sub));
+      }(),
+  };
+  try {
+    app.parse(count, arguments);
+    raise_capabilities();
+    for (const auto& [sub, command] : commands) {
+      if (sub->parsed()) return command();
+    }
+  } catch (const CLI::RuntimeError& error) {
+    return error.get_exit_code();
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  return 2;
+}
+
+}  // namespace
+}  // namespace wgvitals::cli
+
+int main(int count, char** arguments) {
+  try {
+    return wgvitals::cli::run(count, arguments);
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "error: {}\n", error.what());
+    return 1;
+  }
+}

@@ -1,0 +1,31 @@
+// Stdout that never blocks: one gather's lines at a time.
+#pragma once
+
+#include <chrono>
+#include <string>
+
+namespace wgvitals::telegraf {
+
+class Output {
+ public:
+  Output();   // stdout becomes non-blocking
+  ~Output();  // unless finished, what it was before
+
+  bool pending() const { return written_ < lines_.size(); }
+  std::string& lines() { return lines_; }  // to fill, while nothing is pending
+  void clear();
+
+  // As much as there is room for now. false: nobody reads any more.
+  bool write();
+
+  // Writes the rest, closes stdout and stderr and gives Telegraf the time to read: it would lose
+  // what a child wrote just before its exit.
+  void finish(std::chrono::milliseconds wait);
+
+ private:
+  std::string lines_;
+  std::size_t written_ = 0;
+  int flags_;
+};
+
+}  // namespace wgvitals::telegraf
