@@ -21,15 +21,22 @@ constexpr LabelName type_label{"type", "", false};
 constexpr const LabelName* device_labels[] = {&device_name_label, &netns_label, &type_label};
 constexpr Place device_places[] = {{"wireguard", &device_name_label}};
 
-constexpr Metric listen_port{"listen_port", Type::i64, Kind::gauge, Unit::none, "UDP port (=T)"};
-constexpr Metric firewall_mark{"firewall_mark", Type::i64, Kind::gauge, Unit::none,
-                               "Mark of outgoing packets, 0: none (=T)"};
+constexpr Metric listen_port{"listen_port", Type::i64, Kind::gauge, Unit::none,
+                             "UDP port",    {},        {},          true};
+constexpr Metric firewall_mark{"firewall_mark",
+                               Type::i64,
+                               Kind::gauge,
+                               Unit::none,
+                               "Mark of outgoing packets, 0: none",
+                               {},
+                               {},
+                               true};
 constexpr const Metric* device_settings_metrics[] = {&listen_port, &firewall_mark};
 constexpr Family device_settings{"wireguard_device", "A WireGuard device: settings",
                                  device_settings_metrics, device_labels, device_places};
 
 constexpr Metric peers_count{
-    "peers", Type::i64, Kind::gauge, Unit::none, "Peers configured (=T)", {"count", "peers"}};
+    "peers", Type::i64, Kind::gauge, Unit::none, "Peers configured", {"count", "peers"}, {}, true};
 constexpr Metric mtu{"mtu", Type::i64, Kind::gauge, Unit::bytes, "MTU of the link"};
 constexpr Metric link_up{"link_up", Type::i64, Kind::gauge, Unit::truth,
                          "The link is set up (IFF_UP)"};
@@ -116,21 +123,23 @@ constexpr const LabelName* peer_labels[] = {&device_label, &netns_label, &public
                                             &friendly_name_label};
 constexpr Place peer_places[] = {{"wireguard", &device_label}};
 
-constexpr Metric keepalive{"persistent_keepalive_interval_ns", Type::i64, Kind::gauge,
-                           Unit::nanoseconds, "Persistent keepalive, 0: off (=T)"};
-constexpr Metric protocol_version{"protocol_version", Type::i64, Kind::gauge, Unit::none,
-                                  "Version of the protocol (=T)"};
-constexpr Metric allowed_ips{"allowed_ips", Type::i64, Kind::gauge, Unit::none,
-                             "How many allowed IPs (=T)"};
-constexpr Metric endpoint{"endpoint", Type::text, Kind::gauge, Unit::none,
-                          "Where its packets come from (=T)"};
+constexpr Metric keepalive{
+    "persistent_keepalive_interval_ns", Type::i64, Kind::gauge, Unit::nanoseconds,
+    "Persistent keepalive, 0: off",     {},        {},          true};
+constexpr Metric protocol_version{"protocol_version",        Type::i64, Kind::gauge, Unit::none,
+                                  "Version of the protocol", {},        {},          true};
+constexpr Metric allowed_ips{"allowed_ips",          Type::i64, Kind::gauge, Unit::none,
+                             "How many allowed IPs", {},        {},          true};
+constexpr Metric endpoint{
+    "endpoint", Type::text, Kind::gauge, Unit::none, "Where its packets come from", {}, {}, true};
 constexpr Metric allowed_peer_cidr{"allowed_peer_cidr",
                                    Type::text,
                                    Kind::gauge,
                                    Unit::none,
-                                   "The allowed IPs, parted by commas (=T)",
+                                   "The allowed IPs, parted by commas",
                                    {},
-                                   "allowed_ips"};
+                                   "allowed_ips",
+                                   true};
 constexpr const Metric* peer_settings_metrics[] = {&keepalive, &protocol_version, &allowed_ips,
                                                    &endpoint, &allowed_peer_cidr};
 constexpr Family peer_settings{"wireguard_peer", "A peer: settings", peer_settings_metrics,
@@ -140,23 +149,26 @@ constexpr Metric last_handshake{"last_handshake_time_ns",
                                 Type::i64,
                                 Kind::gauge,
                                 Unit::nanoseconds,
-                                "Time of the last handshake, since 1970; absent: never (=T)",
+                                "Time of the last handshake, since 1970; absent: never",
                                 {"time_ref", "", 0, 1e-9},
-                                "wireguard_latest_handshake_seconds"};
+                                "wireguard_latest_handshake_seconds",
+                                true};
 constexpr Metric rx_bytes{"rx_bytes",
                           Type::i64,
                           Kind::counter,
                           Unit::bytes,
-                          "WireGuard messages received from the peer (=T)",
+                          "WireGuard messages received from the peer",
                           {"if_octets", "", 0},
-                          "wireguard_received_bytes_total"};
+                          "wireguard_received_bytes_total",
+                          true};
 constexpr Metric tx_bytes{"tx_bytes",
                           Type::i64,
                           Kind::counter,
                           Unit::bytes,
-                          "WireGuard messages sent to the peer, answered or not (=T)",
+                          "WireGuard messages sent to the peer, answered or not",
                           {"if_octets", "", 1},
-                          "wireguard_sent_bytes_total"};
+                          "wireguard_sent_bytes_total",
+                          true};
 constexpr Metric handshake_age{"handshake_age_s",
                                Type::f64,
                                Kind::gauge,

@@ -72,8 +72,9 @@ struct Metric {
   Unit unit;
   std::string_view help;
   CollectdName collectd = {};
-  std::string_view prometheus =
-      {};  // empty: made from family, field and unit; of a text, its label
+  // Empty: made from family, field and unit. Of a text, the name of its label.
+  std::string_view prometheus = {};
+  bool telegraf = false;  // the same as in Telegraf's own plugin
 };
 
 struct LabelName {

@@ -10,7 +10,7 @@ namespace {
 struct BaseUnit {
   std::string_view field_suffix;  // what the field's name ends in
   std::string_view suffix;        // what Prometheus' name ends in
-  double scale;
+  double divisor;                 // an exact number, so that 5 ns do not become 5.000000001e-9
 };
 
 BaseUnit to_base_unit(Unit unit) {
@@ -20,11 +20,11 @@ BaseUnit to_base_unit(Unit unit) {
     case Unit::seconds:
       return {"_s", "_seconds", 1};
     case Unit::milliseconds:
-      return {"_ms", "_seconds", 1e-3};
+      return {"_ms", "_seconds", 1e3};
     case Unit::nanoseconds:
-      return {"_ns", "_seconds", 1e-9};
+      return {"_ns", "_seconds", 1e9};
     case Unit::percent:
-      return {"_percent", "_ratio", 1e-2};
+      return {"_percent", "_ratio", 1e2};
     default:
       return {"", "", 1};
   }
@@ -61,11 +61,11 @@ std::string_view name_of_text(const Metric& metric) {
   return metric.prometheus.empty() ? metric.field.view() : metric.prometheus;
 }
 
-void append_scaled(std::string& out, const Value& value, double scale) {
-  if (scale == 1) {
+void append_scaled(std::string& out, const Value& value, double divisor) {
+  if (divisor == 1) {
     append_value(out, value);
   } else {
-    append_number(out, value.as(Type::f64).f64() * scale);
+    append_number(out, value.as(Type::f64).f64() / divisor);
   }
 }
 
@@ -106,7 +106,7 @@ void Prometheus::take(const Record& record) {
     samples += labels;
     if (!labels.empty()) samples += '}';
     samples += ' ';
-    append_scaled(samples, reading.value, to_base_unit(metric.unit).scale);
+    append_scaled(samples, reading.value, to_base_unit(metric.unit).divisor);
     samples += '\n';
   }
   if (with_texts.size() == labels.size()) return;

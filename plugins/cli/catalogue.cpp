@@ -75,8 +75,7 @@ std::string to_markdown() {
       "# Metrics\n\n"
       "Made by `wgvitals catalogue --markdown`. Types: `i` signed, `u` unsigned, `f` float, `s` "
       "text. "
-      "\"=T\" marks what is identical to Telegraf's own plugin. A field that is not known is left "
-      "out.\n";
+      "T marks what is the same as in Telegraf's own plugin. What is not known is left out.\n";
   std::string_view previous;
   for (const auto* family : collect::all_families()) {
     if (family->name.view() != previous) {
@@ -95,9 +94,10 @@ std::string to_markdown() {
     for (const auto* metric : family->metrics) {
       const auto collectd = to_collectd(*family, *metric);
       text += fmt::format(
-          "| `{}` | {} | {} | {} | {} | {} | {} |\n", metric->field.view(), to_text(metric->type),
+          "| `{}` | {} | {} | {} | {}{} | {} | {} |\n", metric->field.view(), to_text(metric->type),
           metric->kind == Kind::counter ? "counter" : "gauge", to_text(metric->unit), metric->help,
-          collectd.empty() ? "" : "`" + collectd + "`", to_prometheus(*family, *metric));
+          metric->telegraf ? " (T)" : "", collectd.empty() ? "" : "`" + collectd + "`",
+          to_prometheus(*family, *metric));
     }
   }
   return text;
@@ -115,6 +115,7 @@ std::string to_json() {
                       {"kind", metric->kind == Kind::counter ? "counter" : "gauge"},
                       {"unit", to_text(metric->unit)},
                       {"help", metric->help},
+                      {"same_as_telegraf", metric->telegraf},
                       {"tags", tags},
                       {"collectd", to_collectd(*family, *metric)},
                       {"prometheus", to_prometheus(*family, *metric)}});

@@ -5,6 +5,8 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <climits>
+#include <string_view>
 #include <thread>
 
 #include "common/base/fd.h"
@@ -22,9 +24,19 @@ void Output::clear() {
   written_ = 0;
 }
 
+// A pipe takes up to PIPE_BUF bytes whole or not at all (pipe(7)), so a reader that stops, or our
+// own sudden end, leaves no half line, which Telegraf would take for a whole one. Only a line that
+// is longer can be torn.
+std::size_t Output::next_size() const {
+  const auto rest = std::string_view(lines_).substr(written_);
+  if (rest.size() <= PIPE_BUF) return rest.size();
+  const auto whole = rest.rfind('\n', PIPE_BUF - 1);
+  return whole != std::string_view::npos ? whole + 1 : rest.find('\n') + 1;
+}
+
 bool Output::write() {
   while (pending()) {
-    const auto size = ::write(STDOUT_FILENO, lines_.data() + written_, lines_.size() - written_);
+    const auto size = ::write(STDOUT_FILENO, lines_.data() + written_, next_size());
     if (size >= 0) {
       written_ += static_cast<std::size_t>(size);
     } else if (errno == EAGAIN) {

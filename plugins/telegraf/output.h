@@ -23,6 +23,8 @@ class Output {
   void finish(std::chrono::milliseconds wait);
 
  private:
+  std::size_t next_size() const;
+
   std::string lines_;
   std::size_t written_ = 0;
   int flags_;
