@@ -3,7 +3,9 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cstdint>
 
 namespace wgvitals {
 namespace {
@@ -21,7 +23,13 @@ class SocketDatagram final : public Datagram {
   Result<std::size_t> receive(std::span<std::byte> buffer,
                               std::chrono::milliseconds wait) override {
     pollfd ready{socket_.get(), POLLIN, 0};
-    const auto count = ::poll(&ready, 1, static_cast<int>(wait.count()));
+    const auto until = std::chrono::steady_clock::now() + wait;
+    int count = 0;
+    do {  // a signal meant for another thread may come by
+      const auto left =
+          std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now());
+      count = ::poll(&ready, 1, static_cast<int>(std::max<std::int64_t>(0, left.count())));
+    } while (count < 0 && errno == EINTR);
     if (count == 0) return Error{Errc::timed_out, 0, "receive: no answer in time"};
     if (count < 0) return Error{Errc::io, errno, "poll"};
 

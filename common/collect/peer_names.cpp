@@ -229,7 +229,10 @@ std::string refuse_label(std::string_view name) {
   return {};
 }
 
-PeerNames read_all_names(const Root& root, const config::Settings& settings, Report& report) {
+PeerNames read_original_names(const Root& root, config::Settings settings, Report& report) {
+  auto patterns = settings.texts(names_files);
+  std::erase_if(patterns, [](const std::string& pattern) { return pattern.ends_with(".toml"); });
+  settings.set(names_files, std::move(patterns));
   NameFiles files(root, settings);
   (void)files.read(report);
   return files.names();

@@ -15,14 +15,15 @@ class TerminalReport final : public Report {
   void failed(const Error& error) override {
     if (error.code == Errc::absent) return;
     log_.warning(to_text(error));
-    any_ = true;
+    // A comment that is no use leaves the others good.
+    unreadable_ = unreadable_ || error.code != Errc::malformed;
   }
   void retried() override {}
-  bool any() const { return any_; }
+  bool unreadable() const { return unreadable_; }
 
  private:
   TerminalLog log_;
-  bool any_ = false;
+  bool unreadable_ = false;
 };
 
 std::string to_toml(std::string_view text) {
@@ -37,7 +38,7 @@ std::string to_toml(std::string_view text) {
 int run(const std::optional<std::string>& config) {
   const auto settings = load_settings(config);
   TerminalReport report;
-  const auto names = collect::read_all_names(Root(), settings, report);
+  const auto names = collect::read_original_names(Root(), settings, report);
   std::string text =
       "# Friendly names and labels of WireGuard peers, written by 'wgvitals names'.\n\n[names]\n";
   for (const auto& [key, peer] : names) {
@@ -50,7 +51,7 @@ int run(const std::optional<std::string>& config) {
     for (const auto& [name, value] : peer.labels) text += name + " = " + to_toml(value) + '\n';
   }
   fmt::print("{}", text);
-  return report.any() ? 1 : 0;
+  return report.unreadable() ? 1 : 0;
 }
 
 }  // namespace
