@@ -34,12 +34,12 @@ Errc errc_of_file(int number) {
   return Errc::io;
 }
 
-std::filesystem::path Root::path(std::string_view below) const {
-  return top_ / std::filesystem::path(below).relative_path();
+std::filesystem::path Root::full_path(std::string_view path) const {
+  return top_ / std::filesystem::path(path).relative_path();
 }
 
-Result<std::string> Root::read(std::string_view below, std::size_t limit) const {
-  const auto full = path(below);
+Result<std::string> Root::read(std::string_view path, std::size_t limit) const {
+  const auto full = full_path(path);
   const auto file = open_regular(full);
   if (!file) return file.error();
   std::string text;
@@ -53,10 +53,10 @@ Result<std::string> Root::read(std::string_view below, std::size_t limit) const 
   }
 }
 
-Result<Done> Root::read_secret_lines(std::string_view below,
+Result<Done> Root::read_secret_lines(std::string_view path,
                                      const std::function<void(std::string_view)>& take,
                                      std::size_t limit) const {
-  const auto full = path(below);
+  const auto full = full_path(path);
   const auto file = open_regular(full);
   if (!file) return file.error();
   const SecretBuffer buffer(4096);

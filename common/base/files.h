@@ -19,7 +19,7 @@ class Root {
  public:
   explicit Root(std::filesystem::path top = "/") : top_(std::move(top)) {}
 
-  std::filesystem::path path(std::string_view below) const;
+  std::filesystem::path full_path(std::string_view path) const;
 
   // The whole of a regular file, never waiting. absent where there is none, denied where it may
   // not be read, malformed where it is no regular file or larger than `limit` bytes.

@@ -272,7 +272,7 @@ std::vector<const Family*> all_families() {
 // What the host's threads and the engine's thread share: one request under one mutex.
 class Engine::Core {
  public:
-  Core(const config::Settings& settings, Host host)
+  Core(const config::Settings& settings, const Host& host)
       : log_(host.log), interval_(settings.duration(sample_interval)), passes_(settings, host) {
     if (!host.resident) interval_ = milliseconds(0);
   }
@@ -364,8 +364,8 @@ class Engine::Core {
   std::atomic<std::uint64_t> late_ = 0, skipped_ = 0;
 };
 
-Engine::Engine(const config::Settings& settings, Host host)
-    : start_thread_(host.start_thread), core_(std::make_shared<Core>(settings, std::move(host))) {}
+Engine::Engine(const config::Settings& settings, const Host& host)
+    : start_thread_(host.start_thread), core_(std::make_shared<Core>(settings, host)) {}
 
 Engine::~Engine() { stop(); }
 

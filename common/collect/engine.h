@@ -31,7 +31,7 @@ std::vector<const config::Option*> all_options();
 class Engine {
  public:
   // A collector that cannot be made is said in the log and left out.
-  Engine(const config::Settings& settings, Host host);
+  Engine(const config::Settings& settings, const Host& host);
   ~Engine();
 
   // Once, from a thread that may start threads. Throws std::system_error where the system refuses.

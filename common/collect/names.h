@@ -13,8 +13,8 @@ namespace wgvitals::collect {
 // Empty where a configured label of this name may be used; else why not.
 std::string refuse_label(std::string_view name);
 
-// As the collector peer_names sees them now, but without what was exported before: a name that is gone
-// from its source must not live on in the export.
+// As the collector peer_names sees them now, but without what was exported before: a name that is
+// gone from its source must not live on in the export.
 PeerNames read_original_names(const Root& root, config::Settings settings, Report& report);
 
 }  // namespace wgvitals::collect

@@ -492,7 +492,8 @@ class WireGuardCollector final : public Collector {
     state.add(tx_bytes, row.tx_bytes);
     // A clock that was wound back leaves no age to tell.
     if (row.handshake_ns != 0 && row.handshake_ns <= now_ns) {
-      state.add(handshake_age, static_cast<double>((now_ns - row.handshake_ns) / 1'000'000) / 1000);
+      const auto age_ms = (now_ns - row.handshake_ns) / 1'000'000;  // few digits are soon written
+      state.add(handshake_age, static_cast<double>(age_ms) / 1000);
     }
     if (resident_) {
       state.add(handshakes, row.handshakes);

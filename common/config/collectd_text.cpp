@@ -1,5 +1,7 @@
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "common/base/text.h"
 #include "common/config/section.h"
 
@@ -26,7 +28,8 @@ std::optional<Word> next_value(std::string_view& rest) {
     rest.remove_prefix(std::min(i + 1, rest.size()));
     return Word{content, true};
   }
-  const auto word = rest.substr(0, rest.find_first_of(" \t>"));
+  // A stray '>' is a word of its own.
+  const auto word = rest.substr(0, std::max<std::size_t>(1, rest.find_first_of(" \t>")));
   rest.remove_prefix(word.size());
   if (const auto number = text::to_double(word)) return Word{*number, false};
   for (const bool truth : {true, false}) {
@@ -36,6 +39,12 @@ std::optional<Word> next_value(std::string_view& rest) {
     }
   }
   return Word{std::string(word), false};
+}
+
+// The first word between '<' and '>'.
+std::string_view block_name(std::string_view inside) {
+  inside = inside.substr(0, inside.find('>'));
+  return text::next_word(inside).value_or("");
 }
 
 bool is_our_block(std::string_view inside) {
@@ -53,8 +62,12 @@ Result<Section> parse_collectd(std::string_view text, std::string file) {
   const auto fail = [&](int line, std::string why) {
     return Error{Errc::malformed, 0, to_text(section.file, {line, std::move(why)})};
   };
-  std::vector<int> open;  // lines of blocks
-  std::size_t ours = 0;   // the depth at which our block began, from 1; 0: outside
+  struct Block {
+    std::string_view name;
+    int line;
+  };
+  std::vector<Block> open;
+  std::size_t ours = 0;  // the depth at which our block began, from 1; 0: outside
   int line = 0;
   while (const auto raw = text::next_line(text)) {
     ++line;
@@ -62,17 +75,20 @@ Result<Section> parse_collectd(std::string_view text, std::string file) {
     if (rest.empty() || rest.front() == '#') continue;
     if (rest.starts_with("</")) {
       if (open.empty()) return fail(line, "a block ends that did not begin");
+      const auto name = block_name(rest.substr(2));
+      if (!text::equal_ignoring_case(name, open.back().name)) {
+        return fail(line, fmt::format("</{}> does not end <{}> of line {}", name, open.back().name,
+                                      open.back().line));
+      }
       if (open.size() == ours) ours = 0;
       open.pop_back();
       continue;
     }
     if (rest.front() == '<') {
       if (rest.find('>') == std::string_view::npos) return fail(line, "'>' is missing");
-      open.push_back(line);
+      open.push_back({block_name(rest.substr(1)), line});
       if (ours != 0) {
-        auto inside = rest.substr(1);
-        const auto name = text::next_word(inside);
-        section.items.push_back({std::string(name.value_or("")), {}, line});
+        section.items.push_back({std::string(open.back().name), {}, line});
       } else if (is_our_block(rest.substr(1))) {
         ours = open.size();
       }
@@ -83,7 +99,7 @@ Result<Section> parse_collectd(std::string_view text, std::string file) {
     while (auto word = next_value(rest)) item.values.push_back(std::move(word->value));
     section.items.push_back(std::move(item));
   }
-  if (!open.empty()) return fail(open.back(), "a block does not end");
+  if (!open.empty()) return fail(open.back().line, "a block does not end");
   return section;
 }
 

@@ -125,7 +125,6 @@ std::optional<Texts> to_texts(const std::vector<Value>& values) {
 
 // "top:10" for the choice "top:N".
 bool is_numbered(std::string_view choice, std::string_view text) {
-  if (!choice.ends_with(":N")) return false;
   const auto stem = choice.substr(0, choice.size() - 1);
   return text.starts_with(stem) &&
          text::to_number<std::uint32_t>(text.substr(stem.size())).has_value();
@@ -153,8 +152,9 @@ std::optional<Setting> to_setting(const Option& option, const Value& value) {
       if (text == nullptr) return std::nullopt;
       if (option.takes == Takes::text) return *text;
       for (const auto choice : split(option.choices, '|')) {
-        if (text::equal_ignoring_case(choice, *text)) return std::string(choice);
-        if (is_numbered(choice, *text)) return *text;
+        const bool takes_number = choice.ends_with(":N");
+        if (!takes_number && text::equal_ignoring_case(choice, *text)) return std::string(choice);
+        if (takes_number && is_numbered(choice, *text)) return *text;
       }
       return std::nullopt;
     }
@@ -263,6 +263,7 @@ Settings::Settings(std::vector<const Option*> schema) : schema_(std::move(schema
 }
 
 void Settings::read(const Section& section, std::vector<Problem>& problems) {
+  std::vector<const Option*> begun;  // lists whose fallback has been replaced
   for (const auto& item : section.items) {
     const auto complain = [&](std::string text) {
       problems.push_back({item.line, item.name + ": " + std::move(text)});
@@ -289,10 +290,10 @@ void Settings::read(const Section& section, std::vector<Problem>& problems) {
         }
         // Several lines add up, as in collectd; the first replaces the fallback.
         auto& list = std::get<Texts>(setting);
-        const bool first = std::none_of(section.items.data(), &item, [&](const Item& earlier) {
-          return find(earlier.name) == option;
-        });
-        if (first) list.clear();
+        if (std::find(begun.begin(), begun.end(), option) == begun.end()) {
+          list.clear();
+          begun.push_back(option);
+        }
         for (const auto& text : *texts) {
           const auto pattern = Pattern::parse(text);
           if (option->takes == Takes::texts || pattern) {

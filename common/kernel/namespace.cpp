@@ -12,8 +12,8 @@
 namespace wgvitals::kernel {
 
 std::filesystem::path namespace_path(const Root& root, std::string_view name) {
-  if (name.find('/') != std::string_view::npos) return root.path(name);
-  return root.path("run/netns") / name;
+  if (name.find('/') != std::string_view::npos) return root.full_path(name);
+  return root.full_path("run/netns") / name;
 }
 
 Result<std::uint64_t> namespace_inode(const std::filesystem::path& path) {

@@ -42,7 +42,7 @@ std::vector<std::filesystem::path> WatchedFiles::changed(Report& report) {
   std::vector<std::filesystem::path> changed;
   std::map<std::filesystem::path, Stamp> stamps;
   for (const auto& pattern : patterns_) {
-    const auto listed = list(root_.path(pattern));
+    const auto listed = list(root_.full_path(pattern));
     if (!listed) {
       if (listed.error().code != Errc::absent) report.failed(listed.error());
       continue;

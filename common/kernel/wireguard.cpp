@@ -10,7 +10,7 @@ namespace {
 constexpr std::string_view userspace_kind = "tun";
 
 std::uint64_t own_place(const Root& root) {
-  const auto inode = namespace_inode(root.path("proc/thread-self/ns/net"));
+  const auto inode = namespace_inode(root.full_path("proc/thread-self/ns/net"));
   return inode ? *inode : 0;
 }
 
@@ -27,7 +27,7 @@ OpenNetlink WireGuardReader::open_own_netlink() {
 WireGuardReader::WireGuardReader(const Root& root, WireGuardSources sources, OpenNetlink open)
     : sources_(std::move(sources)),
       own_(std::move(open), "", own_place(root)),
-      userspace_(root.path(sources_.uapi_folder), sources_.uapi_deadline) {
+      userspace_(root.full_path(sources_.uapi_folder), sources_.uapi_deadline) {
   for (const auto& name : sources_.netns) {
     others_.push_back({name, namespace_path(root, name), nullptr});
   }

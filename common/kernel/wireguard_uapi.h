@@ -75,7 +75,7 @@ class UserspaceWireGuard {
   };
 
   Result<Done> list_sockets(const Selection& interfaces);
-  void begin(const std::string& name, Conversation& conversation);
+  void begin(const std::string& path, Conversation& conversation);
   void converse();
   void receive(Conversation& conversation);
   Result<Done> take_lines(Conversation& conversation);

@@ -42,7 +42,8 @@ void make_distinct(PeerNames& names, std::size_t limit) {
     if (name.empty()) continue;
     if (name.size() > limit || uses[escaped_everywhere(name)] > 1) {
       const auto mark = key_mark(key);
-      name = cut(name, limit - mark.size()) + mark;
+      name = cut(name, limit - mark.size());
+      name += mark;
     }
   }
 }

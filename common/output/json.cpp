@@ -22,6 +22,7 @@ void Json::take(const Record& record) {
   }
   ordered_json fields = ordered_json::object();
   for (const auto& [metric, value] : record.readings) {
+    if (value.type() == Type::f64 && !std::isfinite(value.f64())) continue;
     auto& field = fields[std::string(metric->field.view())];
     switch (value.type()) {
       case Type::u64:
@@ -31,7 +32,7 @@ void Json::take(const Record& record) {
         field = value.i64();
         break;
       case Type::f64:
-        field = value.f64();  // NaN and infinity are written as null
+        field = value.f64();
         break;
       case Type::boolean:
         field = value.boolean();

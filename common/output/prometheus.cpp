@@ -1,6 +1,6 @@
 #include "common/output/prometheus.h"
 
-#include <array>
+#include <fmt/format.h>
 
 #include "common/output/number.h"
 
@@ -111,13 +111,16 @@ void Prometheus::take(const Record& record) {
   }
   if (with_texts.size() == labels.size()) return;
   const auto name = stem_of(record.family) + "_info";
-  page(name, record.family.help, "gauge").samples += name + with_texts + "} 1\n";
+  auto& samples = page(name, record.family.help, "gauge").samples;
+  samples += name;
+  samples += with_texts;
+  samples += "} 1\n";
 }
 
 std::string Prometheus::text() const {
   std::string text;
   for (const auto& [name, page] : pages_) {
-    text += "# HELP " + name + " " + page.help + "\n# TYPE " + name + " " + page.type + "\n";
+    text += fmt::format("# HELP {0} {1}\n# TYPE {0} {2}\n", name, page.help, page.type);
     text += page.samples;
   }
   return text;

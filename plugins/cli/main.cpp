@@ -77,7 +77,7 @@ int main(int count, char** arguments) {
   try {
     return wgvitals::cli::run(count, arguments);
   } catch (const std::exception& error) {
-    fmt::print(stderr, "error: {}\n", error.what());
+    (void)std::fprintf(stderr, "error: %s\n", error.what());
     return 1;
   }
 }

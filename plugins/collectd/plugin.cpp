@@ -61,7 +61,8 @@ struct Plugin {
   }
 };
 
-// The daemon knows no user data for configuration and init.
+// The daemon knows no user data for configuration and init: the one global.
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-non-const-global-variables)
 Plugin* plugin = nullptr;
 
 template <class Work>

@@ -172,8 +172,6 @@ class Loop {
 
 int run(std::span<const char* const> given) {
   const auto signals = block_signals();
-  (void)::unsetenv(
-      "NOTIFY_SOCKET");  // inherited from Telegraf's unit; readiness is not ours to tell
   const auto arguments = parse_arguments(given);
   if (arguments.help || arguments.version) {
     const std::string_view text = arguments.help ? usage : "wgvitals-execd " WGVITALS_VERSION "\n";
