@@ -1,0 +1,128 @@
+#!/bin/bash
+# run.sh [PART]...: installs what is needed (as root), builds, runs the tests, and ends with a count
+# and a verdict. Long output goes to build/log. Parts:
+#   all    every test that CTest knows (the default)
+#   unit   live   guest   golden ...   those with this CTest label
+#   check  formatter, clang-tidy, layers
+#   asan   the unit tests, built with the address and undefined-behaviour sanitizers
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. packaging/progress.sh
+
+export PYTHONDONTWRITEBYTECODE=1
+export CMAKE_BUILD_PARALLEL_LEVEL="${CMAKE_BUILD_PARALLEL_LEVEL:-$(nproc)}"
+log=build/log
+passed=0
+failed=0
+
+interrupted() {
+  trap '' INT TERM HUP
+  say ""
+  say "interrupted: ending what runs"
+  end_step
+  exit 130
+}
+trap interrupted INT TERM HUP
+
+# What a part cannot go on without; its failure counts as one.
+need() {
+  "$@" || { failed=$((failed + 1)); return 1; }
+}
+
+# A step that counts as one test.
+count() {
+  if step "$@"; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
+}
+
+build() {
+  need step "configuring build/$1" "$log/$1-configure.log" cmake --preset "$1" &&
+    need step "building build/$1" "$log/$1-build.log" cmake --build --preset "$1"
+}
+
+# The output of each test that failed, its end, from CTest's log.
+failures() {
+  awk '/^ *[0-9]+\/[0-9]+ Test +#/ { show(); failed = /\*\*\*/ }
+       /^ +Start +[0-9]+: / || /^[0-9]+% tests passed/ { show(); failed = 0 }
+       failed { kept[++n] = $0 }
+       function show(  i) {
+         if (n) print "  " kept[1]
+         for (i = n > 41 ? n - 39 : 2; i <= n; i++) print "  | " kept[i]
+         n = 0
+       }' "$1"
+}
+
+# run_tests NAME PRESET [CTest's selection...]
+run_tests() {
+  local name=$1 preset=$2 report=$PWD/$log/$1-tests.xml status=0 all good
+  shift 2
+  rm -f "$report"
+  step_lines=0 step "running the tests: $name" "$log/$name-tests.log" \
+    ctest --preset "$preset" "$@" -j "$CMAKE_BUILD_PARALLEL_LEVEL" --output-junit "$report" || status=$?
+  all=$(grep -c '^[[:space:]]*<testcase ' "$report" 2>/dev/null || true)
+  if [ "${all:-0}" = 0 ]; then
+    say "  no test ran:"
+    tail -n 10 "$log/$name-tests.log" | sed 's/^/  | /'
+    failed=$((failed + 1))
+    return
+  fi
+  # A test that was skipped or could not be started has not passed.
+  good=$(grep -c '^[[:space:]]*<testcase .* status="run"' "$report" || true)
+  failures "$log/$name-tests.log"
+  say "  $good of $all passed"
+  passed=$((passed + good))
+  failed=$((failed + all - good))
+  if ((good == all && status != 0)); then failed=$((failed + 1)); fi
+}
+
+# clang-tidy for each of our files that build/dev compiles.
+tidy() {
+  local files total
+  files=$(sed -n "s|^ *\"file\": \"\($PWD/[^\"]*\)\".*|\1|p" build/dev/compile_commands.json |
+    grep -E "^$PWD/(common|plugins|tests)/" | sort -u)
+  [ -n "$files" ] || { echo "build/dev/compile_commands.json names none of our files"; return 1; }
+  total=$(wc -l <<<"$files")
+  # shellcheck disable=SC2016
+  nl -w 1 -s ' ' <<<"$files" | xargs -P "$CMAKE_BUILD_PARALLEL_LEVEL" -L 1 bash -c '
+    said=$(clang-tidy-14 -quiet -p build/dev "$2" 2>&1) && status=0 || status=1
+    echo "[$1/$0] $2"
+    ((status == 0)) || printf "%s\n" "$said"
+    exit $status' "$total"
+}
+
+format() {
+  find common plugins tests \( -name '*.h' -o -name '*.cpp' \) -print0 |
+    xargs -0 clang-format-14 --dry-run -Werror
+}
+
+part() {
+  say "== $1"
+  case $1 in
+    check)
+      need packaging/dependencies.sh build test check && build dev || return 0
+      count "format" "$log/format.log" format
+      count "layers: the check itself" "$log/layers-self-test.log" tests/layers.py --self-test
+      count "layers" "$log/layers.log" tests/layers.py
+      count "clang-tidy" "$log/tidy.log" tidy
+      ;;
+    asan)
+      need packaging/dependencies.sh build test && build asan || return 0
+      run_tests asan asan
+      ;;
+    *)
+      need packaging/dependencies.sh build test && build release && build dev || return 0
+      if [ "$1" = all ]; then run_tests all dev; else run_tests "$1" dev -L "^$1\$"; fi
+      ;;
+  esac
+}
+
+[ $# -gt 0 ] || set -- all
+for name in "$@"; do
+  [[ $name =~ ^[a-z]+$ ]] || { sed -n '2,/^set/s/^# \{0,1\}//p' "$0"; exit 2; }
+done
+for name in "$@"; do part "$name"; done
+
+say ""
+status=1
+if ((failed == 0 && passed > 0)); then status=0; say "verdict: OK"; else say "verdict: FAILED"; fi
+say "$passed passed, $failed failed"
+exit "$status"
