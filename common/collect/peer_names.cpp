@@ -130,7 +130,8 @@ class NameFiles {
     for (const auto& [path, file] : files_) {
       const bool present = watched_.present(path);
       exported = exported || (present && !file.failure && path.extension() == ".toml");
-      if (present && file.failure) failures.errors.push_back(*file.failure);
+      if (!present) continue;
+      if (file.failure) failures.errors.push_back(*file.failure);
       for (const auto& problem : file.names.problems) {
         failures.errors.push_back({Errc::malformed, 0, path.string() + ": " + problem});
       }

@@ -4,6 +4,7 @@
 
 #include <net/if.h>
 
+#include <algorithm>
 #include <array>
 #include <map>
 
@@ -387,9 +388,14 @@ class WireGuardCollector final : public Collector {
     if (!is_new && (state.up != up || state.index != device.link->index)) {
       state.flaps += static_cast<std::uint64_t>(state.up != up) +
                      static_cast<std::uint64_t>(state.index != device.link->index);
-      tell_link(device.name, device.netns, state.up ? "up" : "down", up ? "up" : "down",
-                state.up != up ? "the link was set up or down" : "the device was made anew", up,
-                events);
+      if (state.up != up) {
+        tell_link(device.name, device.netns, state.up ? "up" : "down", up ? "up" : "down",
+                  "the link was set up or down", up ? Severity::okay : Severity::failure, events);
+      } else {
+        tell_link(device.name, device.netns, "index " + std::to_string(state.index),
+                  "index " + std::to_string(device.link->index), "the device was made anew",
+                  Severity::warning, events);
+      }
     }
     state.index = device.link->index;
     state.up = up;
@@ -397,10 +403,12 @@ class WireGuardCollector final : public Collector {
   }
 
   static void tell_link(const std::string& name, const std::string& in, std::string_view from,
-                        std::string_view to, std::string_view message, bool well, Events& events) {
+                        std::string_view to, std::string_view message, Severity severity,
+                        Events& events) {
+    const Peers::Device device{name, in, {}, 0, 0, true};  // the labels look into it
     PeerLabelList labels;
-    Peers::add_device_labels({name, in, {}, 0, 0, true}, labels);
-    events.add({"link", well ? Severity::okay : Severity::failure, labels, from, to, message});
+    Peers::add_device_labels(device, labels);
+    events.add({"link", severity, labels, from, to, message});
   }
 
   void advance_device(const SeenDevice& device, const Devices& devices, const PeerUpdate& update,
@@ -432,7 +440,14 @@ class WireGuardCollector final : public Collector {
     for (DeviceId id = 0; id < peers.devices().size(); ++id) {
       const auto& device = peers.devices()[id];
       if (!device.live || peers.current(device) || devices.is_unread(device.identity)) continue;
-      tell_link(device.name, device.netns, "present", "gone", "the device is gone", false, events);
+      const bool made_anew =
+          std::any_of(devices.devices.begin(), devices.devices.end(), [&](const SeenDevice& seen) {
+            return seen.name == device.name && seen.netns == device.netns;
+          });
+      if (!made_anew) {
+        tell_link(device.name, device.netns, "present", "gone", "the device is gone",
+                  Severity::failure, events);
+      }
       peers.remove_device(id);
     }
     std::erase_if(links_, [&](const auto& entry) {

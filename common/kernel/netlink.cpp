@@ -81,6 +81,7 @@ Result<Done> Netlink::receive(std::uint32_t sequence, bool dump, const Take& tak
   while (true) {
     const auto size = socket_->receive(buffer_.bytes(), answer_wait);
     if (!size) {
+      buffer_.wipe();  // of a message that was too large the front is there
       close();
       return size.error();
     }

@@ -88,6 +88,7 @@ bool parse_allowed_ips(const nlattr& nest, std::vector<Prefix>& out) {
 struct PeerParser {
   SeenPeer& peer;
   const nlattr* allowed_ips = nullptr;
+  bool has_key = false;
   const char* wrong = nullptr;
 
   bool take(const nlattr& attribute) {
@@ -97,7 +98,8 @@ struct PeerParser {
     };
     switch (::mnl_attr_get_type(&attribute)) {
       case WGPEER_A_PUBLIC_KEY:
-        return check(get_attribute(attribute, peer.key.bytes), "WGPEER_A_PUBLIC_KEY");
+        has_key = get_attribute(attribute, peer.key.bytes);
+        return check(has_key, "WGPEER_A_PUBLIC_KEY");
       case WGPEER_A_PRESHARED_KEY:
         return check(get_key_is_set(attribute, peer.preshared_key_set), "WGPEER_A_PRESHARED_KEY");
       case WGPEER_A_ENDPOINT:
@@ -139,6 +141,7 @@ Result<Done> parse_peer(const nlattr& nest, SeenDevice& device, Devices& out) {
   if (!for_each_nested(nest, [&](const nlattr& attribute) { return parser.take(attribute); })) {
     return wrong_size(parser.wrong != nullptr ? parser.wrong : "a peer's attributes");
   }
+  if (!parser.has_key) return Error{Errc::malformed, 0, "a peer without WGPEER_A_PUBLIC_KEY"};
   const bool continued = device.peer_count > 0 && out.peers.back().key == peer.key;
   if (!continued) {
     peer.first_prefix = static_cast<std::uint32_t>(out.prefixes.size());
@@ -291,10 +294,10 @@ Error KernelWireGuard::explain(Error error, const std::string& device) const {
   std::string where = netns_.empty() ? device : device + "@" + netns_;
   switch (error.code) {
     case Errc::denied:
-      error.where = where +
-                    ": reading kernel peers needs CAP_NET_ADMIN: setcap cap_net_admin=p on "
-                    "the program, or AmbientCapabilities=CAP_NET_ADMIN in the unit "
-                    "(see 'wgvitals check')";
+      // Without the device: it is the same for all of them, and said once.
+      error.where = (netns_.empty() ? "kernel peers" : "kernel peers of netns " + netns_) +
+                    ": reading them needs CAP_NET_ADMIN: setcap cap_net_admin=p on the program, "
+                    "or AmbientCapabilities=CAP_NET_ADMIN in the unit (see 'wgvitals check')";
       break;
     case Errc::interrupted:
       error.where = where + ": peers changed during each of " + std::to_string(most_tries) +

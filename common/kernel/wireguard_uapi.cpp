@@ -167,7 +167,9 @@ Result<Done> UapiParser::take_peer_value(std::string_view name, std::string_view
 
 void UserspaceWireGuard::read(const Selection& interfaces, Devices& out, Report& report) {
   if (const auto listed = list_sockets(interfaces); !listed) {
-    conversations_.clear();
+    for (const auto& [name, conversation] : conversations_) {
+      out.unread.push_back(conversation.device.identity);
+    }
     report.failed(listed.error());
     return;
   }

@@ -147,13 +147,12 @@ void Values::take(const Record& record) {
   const auto meta = identity.public_key.empty() ? Meta() : to_meta(record.labels);
   list.meta = meta.get();
 
-  for (std::size_t i = 0; i < record.readings.size(); ++i) {
-    const auto& first = record.readings[i];
+  for (const auto& first : record.readings) {
     const auto name = to_name(*first.metric);
     if (first.value.type() == Type::text || name.source != 0) continue;
     const auto sources = std::min(count_sources(record.family, name), most_sources);
     std::size_t filled = 0;
-    for (const auto& reading : record.readings.subspan(i)) {
+    for (const auto& reading : record.readings) {
       const auto other = to_name(*reading.metric);
       if (other.type != name.type || other.instance != name.instance || other.source >= sources) {
         continue;
