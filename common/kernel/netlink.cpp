@@ -88,7 +88,7 @@ Result<Done> Netlink::receive(std::uint32_t sequence, bool dump, const Take& tak
     int left = static_cast<int>(*size);
     const auto* message = reinterpret_cast<const nlmsghdr*>(buffer_.bytes().data());
     bool ended = false;
-    for (; !ended && ::mnl_nlmsg_ok(message, left); message = ::mnl_nlmsg_next(message, &left)) {
+    for (; !ended && is_whole(*message, left); message = ::mnl_nlmsg_next(message, &left)) {
       if (message->nlmsg_seq != sequence) continue;  // a late answer to a request given up
       torn = torn || (message->nlmsg_flags & NLM_F_DUMP_INTR) != 0;
       if (message->nlmsg_type == NLMSG_ERROR || message->nlmsg_type == NLMSG_DONE) {

@@ -71,6 +71,12 @@ class Netlink {
 // EACCES denied, EINTR and EBUSY interrupted.
 Errc errc_of_netlink(int number);
 
+// Does a message of its own stated length fit into what is left? mnl_nlmsg_ok() alone takes a
+// length of 2 GiB and more for a negative one.
+inline bool is_whole(const nlmsghdr& message, int left) {
+  return ::mnl_nlmsg_ok(&message, left) && message.nlmsg_len <= static_cast<std::uint32_t>(left);
+}
+
 // A fixed-size attribute's value; empty where its size is another.
 template <class T>
 bool get_attribute(const nlattr& attribute, T& value) {

@@ -1,6 +1,8 @@
 #include "common/model/names.h"
 
+#include <algorithm>
 #include <cctype>
+#include <tuple>
 
 #include "common/base/text.h"
 
@@ -24,26 +26,30 @@ std::string escaped_everywhere(std::string_view name) {
   return escaped;
 }
 
-std::string key_mark(std::string_view base64) {
+std::string marked(const std::string& name, std::string_view base64, std::size_t length,
+                   std::size_t limit) {
   const auto safe = to_url_safe(base64);
-  return "~" + std::string(view(safe).substr(0, 6));
+  const auto mark = view(safe).substr(0, length);
+  auto text = cut(name, limit - mark.size() - 1);
+  text += '~';
+  return text += mark;
 }
 
 }  // namespace
 
 void make_distinct(PeerNames& names, std::size_t limit) {
-  std::map<std::string, int> uses;
   for (auto& [key, peer] : names) {
     peer.friendly_name = text::to_printable(text::trim(peer.friendly_name));
-    if (!peer.friendly_name.empty()) ++uses[escaped_everywhere(peer.friendly_name)];
   }
-  for (auto& [key, peer] : names) {
-    auto& name = peer.friendly_name;
-    if (name.empty()) continue;
-    if (name.size() > limit || uses[escaped_everywhere(name)] > 1) {
-      const auto mark = key_mark(key);
-      name = cut(name, limit - mark.size());
-      name += mark;
+  // Keys that begin alike, and names that look like a marked one, leave work for the whole key.
+  for (const std::size_t length : {std::size_t{6}, std::tuple_size_v<SafeKeyText>}) {
+    std::map<std::string, int> uses;
+    for (const auto& [key, peer] : names) ++uses[escaped_everywhere(peer.friendly_name)];
+    for (auto& [key, peer] : names) {
+      auto& name = peer.friendly_name;
+      if (name.empty()) continue;
+      if (name.size() <= limit && uses[escaped_everywhere(name)] == 1) continue;
+      name = marked(name, key, length, std::max(limit, length + 1));
     }
   }
 }

@@ -26,7 +26,8 @@ constexpr std::size_t most_peer_labels = 16;
 
 // Makes every friendly name printable and distinct: names that are equal, or become equal where a
 // host escapes them (anything but letters, digits, '_' and '-' counts as the same), and names over
-// `limit` bytes (cut at a character's end) get '~' and the first 6 characters of the URL-safe key.
+// `limit` bytes (cut at a character's end) get '~' and the first 6 characters of the URL-safe key;
+// those that are equal even then get all of it.
 void make_distinct(PeerNames& names, std::size_t limit = 100);
 
 // Interned sets of labels; 0 is the empty one.

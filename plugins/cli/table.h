@@ -39,6 +39,6 @@ class Table final : public Sink {
 };
 
 std::string to_human_bytes(std::int64_t bytes);  // "1.2 MiB"
-std::string to_human_age(double seconds);        // "12s", "3m 05s", "2h 10m", "5d 3h"
+std::string to_human_age(double seconds);        // "12s", "3m 05s", "2h 10m", "5d 03h"
 
 }  // namespace wgvitals::cli

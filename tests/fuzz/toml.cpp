@@ -1,0 +1,16 @@
+// The execd's configuration.
+
+#include "common/collect/engine.h"
+#include "common/config/section.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  using namespace wgvitals;
+  std::vector<config::Problem> problems;
+  const auto section =
+      config::parse_toml({reinterpret_cast<const char*>(data), size}, "fuzz", problems);
+  if (!section) return 0;
+  config::Settings settings(collect::all_options());
+  settings.read(*section, problems);
+  for (const auto& problem : problems) (void)config::to_text("fuzz", problem);
+  return 0;
+}

@@ -1,0 +1,24 @@
+// Settings from lines of TOML, which must have no mistake.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "common/collect/engine.h"
+#include "common/config/option.h"
+
+namespace wgvitals::test {
+
+inline config::Settings settings(const std::string& toml) {
+  config::Settings settings(collect::all_options());
+  std::vector<config::Problem> problems;
+  // A first line, because a text without any option is a problem.
+  const auto section = config::parse_toml("[[inputs.wgvitals]]\n" + toml, "test", problems);
+  EXPECT_TRUE(section);
+  if (section) settings.read(*section, problems);
+  for (const auto& problem : problems) ADD_FAILURE() << problem.text;
+  return settings;
+}
+
+}  // namespace wgvitals::test

@@ -1,0 +1,114 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "common/config/section.h"
+
+namespace wgvitals::config {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+std::string show(const Item& item) {
+  std::string text = item.name + '@' + std::to_string(item.line);
+  for (const auto& value : item.values) {
+    text += ' ';
+    if (const auto* truth = std::get_if<bool>(&value)) text += *truth ? "true" : "false";
+    if (const auto* number = std::get_if<double>(&value)) text += std::to_string(*number);
+    if (const auto* string = std::get_if<std::string>(&value)) text += '\'' + *string + '\'';
+  }
+  return text;
+}
+
+std::vector<std::string> items_of(std::string_view text) {
+  const auto section = parse_collectd(text, "collectd.conf");
+  std::vector<std::string> items;
+  if (section) {
+    EXPECT_EQ(section->file, "collectd.conf");
+    for (const auto& item : section->items) items.push_back(show(item));
+  } else {
+    items.push_back(section.error().where);
+  }
+  return items;
+}
+
+std::vector<std::string> items_in_block(const std::string& lines) {
+  return items_of("<Plugin wireguard>\n" + lines + "\n</Plugin>\n");
+}
+
+TEST(CollectdText, GivesTheOptionsOfOurBlocksMerged) {
+  EXPECT_THAT(items_of("Interval 10\n"
+                       "LoadPlugin wireguard\n"
+                       "<LoadPlugin wireguard>\n"
+                       "  Interval 5\n"
+                       "</LoadPlugin>\n"
+                       "<Plugin \"wireguard\">\n"
+                       "  Interface \"wg0\"\n"
+                       "</Plugin>\n"
+                       "<Plugin ping>\n"
+                       "  Host \"example.org\"\n"
+                       "</Plugin>\n"
+                       "<plugin WireGuard >\n"
+                       "\tInterface \"wg1\"\n"
+                       "</plugin>\n"),
+              ElementsAre("Interface@7 'wg0'", "Interface@13 'wg1'"));
+  EXPECT_THAT(items_of(""), IsEmpty());
+  EXPECT_THAT(items_of("<Plugin wireguardx>\nInterface \"wg0\"\n</Plugin>\n"), IsEmpty());
+}
+
+TEST(CollectdText, KnowsTextsNumbersAndTruths) {
+  EXPECT_THAT(items_in_block("A \"wg0\" wg1 64 -1.5 true Off \"true\" \"64\" 10.0.0.1"),
+              ElementsAre("A@2 'wg0' 'wg1' 64.000000 -1.500000 true false 'true' '64' '10.0.0.1'"));
+  EXPECT_THAT(items_in_block("A"), ElementsAre("A@2"));
+}
+
+TEST(CollectdText, TakesQuotesAndEscapes) {
+  EXPECT_THAT(items_in_block(R"(A "two words" "a\"b" "c\\d" "/^wg\\.0$/" "" "#no comment" "a>b")"),
+              ElementsAre(R"(A@2 'two words' 'a"b' 'c\d' '/^wg\.0$/' '' '#no comment' 'a>b')"));
+}
+
+TEST(CollectdText, EndsAtAnOpenQuote) {
+  EXPECT_THAT(items_in_block("A \"open"), ElementsAre("A@2 'open'"));
+  EXPECT_THAT(items_in_block("A \"open\\"), ElementsAre("A@2 'open\\'"));
+}
+
+TEST(CollectdText, PassesOverComments) {
+  EXPECT_THAT(items_in_block("# A 1\n  # B 2\nC 3 # 4\nD \"x\"#y"),
+              ElementsAre("C@4 3.000000", "D@5 'x'"));
+  EXPECT_THAT(items_of("#<Plugin wireguard>\n#A 1\n#</Plugin>"), IsEmpty());
+}
+
+TEST(CollectdText, TakesLinesThatEndAsInDos) {
+  EXPECT_THAT(items_of("<Plugin wireguard>\r\nA 1\r\n</Plugin>\r\n"), ElementsAre("A@2 1.000000"));
+}
+
+TEST(CollectdText, ComesToAnEndWhateverStandsOnALine) {
+  for (const auto* line : {"A >", "A wg0>", "A wg0 > wg1", "A >>>", "A \"x\">"}) {
+    const auto items = items_in_block(line);
+    EXPECT_EQ(items.size(), 1u) << line;
+  }
+}
+
+TEST(CollectdText, NamesABlockWithinOursAndPassesOverWhatIsInIt) {
+  EXPECT_THAT(
+      items_in_block("A 1\n<Target x>\n  B 2\n  <Deeper>\n  C 3\n  </Deeper>\n</Target>\nD 4"),
+      ElementsAre("A@2 1.000000", "Target@3", "Deeper@5", "D@9 4.000000"));
+}
+
+TEST(CollectdText, NamesTheLineWhereBlocksDoNotMatch) {
+  EXPECT_THAT(items_of("<Plugin wireguard>\nA 1\n"),
+              ElementsAre("collectd.conf:1: a block does not end"));
+  EXPECT_THAT(items_of("<Plugin ping>\n</Plugin>\n<Plugin wireguard>\n<Target x>\n</Target>\n"),
+              ElementsAre("collectd.conf:3: a block does not end"));
+  EXPECT_THAT(items_of("A 1\n</Plugin>\n"),
+              ElementsAre("collectd.conf:2: a block ends that did not begin"));
+  EXPECT_THAT(items_of("<Plugin wireguard\nA 1\n</Plugin>\n"),
+              ElementsAre("collectd.conf:1: '>' is missing"));
+  EXPECT_THAT(items_of("<Plugin wireguard>\nA 1\n</Plugins>\n"),
+              ElementsAre("collectd.conf:3: </Plugins> does not end <Plugin> of line 1"));
+  EXPECT_THAT(items_of("<Plugin a>\n<Target x>\n</Plugin>\n</Target>\n"),
+              ElementsAre("collectd.conf:3: </Plugin> does not end <Target> of line 2"));
+}
+
+}  // namespace
+}  // namespace wgvitals::config

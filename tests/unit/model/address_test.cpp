@@ -1,0 +1,75 @@
+#include "common/model/address.h"
+
+#include <arpa/inet.h>
+#include <gtest/gtest.h>
+
+#include <string>
+
+namespace wgvitals {
+namespace {
+
+Endpoint endpoint(const char* address, std::uint16_t port) {
+  Endpoint endpoint;
+  endpoint.port = port;
+  const bool is_ipv6 = std::string_view(address).find(':') != std::string_view::npos;
+  endpoint.family = is_ipv6 ? AddressFamily::ipv6 : AddressFamily::ipv4;
+  EXPECT_EQ(::inet_pton(is_ipv6 ? AF_INET6 : AF_INET, address, endpoint.address.data()), 1);
+  return endpoint;
+}
+
+Prefix prefix(const char* address, std::uint8_t length) {
+  const auto at = endpoint(address, 0);
+  return {at.address, at.family, length};
+}
+
+template <class Address>
+std::string shown(const Address& address) {
+  char buffer[longest_endpoint];
+  return std::string(to_text(address, buffer));
+}
+
+TEST(EndpointText, IsAsGoAndWgWriteIt) {
+  EXPECT_EQ(shown(endpoint("192.0.2.1", 51820)), "192.0.2.1:51820");
+  EXPECT_EQ(shown(endpoint("255.255.255.255", 65535)), "255.255.255.255:65535");
+  EXPECT_EQ(shown(endpoint("0.0.0.0", 0)), "0.0.0.0:0");
+  EXPECT_EQ(shown(endpoint("2001:db8::1", 1)), "[2001:db8::1]:1");
+  EXPECT_EQ(shown(endpoint("::", 51820)), "[::]:51820");
+}
+
+TEST(EndpointText, FitsInTheLongestThatIsPromised) {
+  const auto longest = shown(endpoint("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", 65535));
+  EXPECT_EQ(longest, "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535");
+  EXPECT_LE(longest.size(), longest_endpoint);
+}
+
+TEST(EndpointText, LeavesTheScopeOut) {
+  auto link_local = endpoint("fe80::1", 51820);
+  link_local.scope = 3;
+  EXPECT_EQ(shown(link_local), "[fe80::1]:51820");
+}
+
+TEST(EndpointText, IsEmptyWhereThereIsNone) { EXPECT_EQ(shown(Endpoint{}), ""); }
+
+TEST(EndpointText, IsEmptyWhereTheBufferIsTooSmall) {
+  char buffer[longest_endpoint - 1];
+  EXPECT_EQ(to_text(endpoint("192.0.2.1", 1), buffer), "");
+}
+
+TEST(PrefixText, IsAddressAndLength) {
+  EXPECT_EQ(shown(prefix("10.0.0.0", 8)), "10.0.0.0/8");
+  EXPECT_EQ(shown(prefix("0.0.0.0", 0)), "0.0.0.0/0");
+  EXPECT_EQ(shown(prefix("::", 0)), "::/0");
+  EXPECT_EQ(shown(prefix("2001:db8::", 128)), "2001:db8::/128");
+  EXPECT_EQ(shown(Prefix{}), "");
+}
+
+TEST(PrefixText, FitsInTheLongestThatIsPromised) {
+  char buffer[longest_prefix];
+  EXPECT_EQ(to_text(prefix("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", 128), buffer),
+            "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff/128");
+  char small[longest_prefix - 1];
+  EXPECT_EQ(to_text(prefix("10.0.0.0", 8), small), "");
+}
+
+}  // namespace
+}  // namespace wgvitals
