@@ -12,7 +12,7 @@ namespace wgvitals::fuzz {
 template <class Take>
 void for_each_message(const std::uint8_t* data, std::size_t size, Take&& take) {
   // A buffer of its own, so that reading beyond it is seen, aligned as the kernel's is.
-  std::vector<std::uint32_t> words((size + 3) / 4);
+  std::vector<std::uint32_t> words(size / 4 + 1);
   if (size > 0) std::memcpy(words.data(), data, size);
   auto left = static_cast<int>(size);
   const auto* message = reinterpret_cast<const nlmsghdr*>(words.data());
