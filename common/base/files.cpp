@@ -84,7 +84,7 @@ Result<Done> Root::read_secret_lines(std::string_view path,
       passing_over = true;
       start = held;
     }
-    std::memmove(text, text + start, held - start);
+    move_secret(text, text + start, held - start);
     held -= start;
     ::explicit_bzero(text + held, bytes.size() - held);
   }

@@ -41,4 +41,9 @@ void SecretBuffer::wipe(std::size_t used) const {
   if (data_ != nullptr) ::explicit_bzero(data_, std::min(used, size_));
 }
 
+void move_secret(char* to, const char* from, std::size_t size) {
+  volatile char* const bytewise = to;
+  for (std::size_t i = 0; i < size; ++i) bytewise[i] = from[i];
+}
+
 }  // namespace wgvitals

@@ -24,4 +24,8 @@ class SecretBuffer {
   std::size_t size_ = 0;
 };
 
+// Moves bytes to the front of a secret buffer one by one: memmove would leave whole keys in vector
+// registers, which a core dump shows.
+void move_secret(char* to, const char* from, std::size_t size);
+
 }  // namespace wgvitals

@@ -209,7 +209,9 @@ void KernelWireGuard::read(const Selection& interfaces, Devices& out, Report& re
   }
   if (!links) {
     out.unread.push_back({place_, 0});
-    report.failed(explain(links.error(), "links"));
+    auto error = links.error();
+    if (!netns_.empty()) error.where = "netns " + netns_ + ": " + error.where;
+    report.failed(error);
     return;
   }
   for (auto& link : *links) {

@@ -337,7 +337,7 @@ Result<Done> UserspaceWireGuard::take_lines(Conversation& conversation) {
     outcome = conversation.parser->take({text + start, stop - start});
     start = stop + 1;
   }
-  std::memmove(text, text + start, conversation.held - start);
+  move_secret(text, text + start, conversation.held - start);
   conversation.held -= start;
   if (!outcome) return outcome;
   if (conversation.held == conversation.buffer.bytes().size()) {

@@ -1,9 +1,12 @@
 // wgvitals check: what is wrong with a configuration, which rights are missing, how much comes out.
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <chrono>
+#include <filesystem>
 #include <set>
 
 #include "common/base/capabilities.h"
@@ -92,6 +95,21 @@ void print_volume(const config::Settings& settings, milliseconds outage, millise
       static_cast<double>(interval.count()) / 1000);
 }
 
+// With the rights in force, capabilities included; what is not there is in nobody's way.
+bool may(const std::filesystem::path& path, int mode) {
+  return ::faccessat(AT_FDCWD, path.c_str(), mode, AT_EACCESS) == 0 || errno == ENOENT;
+}
+
+bool may_use_sockets(const std::filesystem::path& folder) {
+  std::error_code failure;
+  bool any = false;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, failure)) {
+    any = true;
+    if (entry.path().extension() == ".sock" && !may(entry.path(), W_OK)) return false;
+  }
+  return any || ::geteuid() == 0 || has_capability(Capability::dac_override);
+}
+
 struct Right {
   std::string_view what, right;
   bool given;
@@ -100,17 +118,14 @@ struct Right {
 
 void print_rights() {
   const bool root = ::geteuid() == 0;
-  const auto may_list = [](const char* folder) {
-    return ::access(folder, F_OK) != 0 || ::access(folder, R_OK | X_OK) == 0;
-  };
   const Right rights[] = {
       {"kernel peers", "CAP_NET_ADMIN", has_capability(Capability::net_admin),
        "setcap cap_net_admin=p /usr/bin/wgvitals-execd",
        "the program could change the host's network; every user who may run it could, too"},
-      {"userspace sockets", "root", may_list("/var/run/wireguard"),
+      {"userspace sockets", "root", may_use_sockets("/var/run/wireguard"),
        "run as root: collectd, or a unit with User=root",
        "a userspace device's socket tells its private key and takes orders"},
-      {"names in files", "read", may_list("/etc/wireguard"),
+      {"names in files", "read", may("/etc/wireguard", R_OK | X_OK),
        "systemctl enable --now wgvitals-names.path (exports names without secrets)",
        "names and labels become readable for everybody; the private keys do not"},
       {"namespaces", "CAP_SYS_ADMIN", has_capability(Capability::sys_admin),

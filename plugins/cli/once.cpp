@@ -112,7 +112,10 @@ Run add_once(CLI::App& app) {
                "influx: write unsigned numbers as u (InfluxDB 1.x refuses them)");
   app.add_option("--config", asked->config, "Options in TOML, as for wgvitals-execd")
       ->type_name("FILE");
-  app.add_option("--only", asked->only, "Collectors to run")->delimiter(',')->type_name("NAME,...");
+  app.add_option("--only", asked->only, "Collectors to run")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->type_name("NAME,...");
   app.add_option("--prefix", asked->prefix, "graphite: first part of each path")
       ->capture_default_str();
   app.add_option("--host", asked->host, "graphite: the host's part of each path");

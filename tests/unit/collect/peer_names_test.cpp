@@ -53,11 +53,12 @@ class PeerNamesTest : public testing::Test {
     report_ = {};
     collector_->read(devices_, report_);
     collector_->advance({}, devices_, peers_, events_);
-    return labels(number);
+    return labels_of(number);
   }
-  std::string labels(std::uint32_t number) const {
+  std::string labels_of(std::uint32_t number) const {
     std::string text;
-    for (const auto& label : static_cast<std::span<const Label>>(peers_.labels(number - 1))) {
+    const auto labels = peers_.labels(number - 1);
+    for (const auto& label : std::span<const Label>(labels)) {
       if (label.name == &public_key_label || label.name == &device_label) continue;
       if (!text.empty()) text += ' ';
       if (label.name != &friendly_name_label) (text += label.name->tag.view()) += '=';
@@ -87,7 +88,7 @@ TEST_F(PeerNamesTest, TakesNamesAndLabelsFromConfiguration) {
         "\" = \"laptop\"\n[inputs.wgvitals.labels.\"" + key_text(1) +
         "\"]\nsite = \"berlin\"\nfloor = \"3\"");
   EXPECT_EQ(read(1), "laptop floor=3 site=berlin");
-  EXPECT_EQ(labels(2), "");
+  EXPECT_EQ(labels_of(2), "");
 }
 
 TEST_F(PeerNamesTest, TakesNamesFromEveryKindOfFile) {
@@ -97,8 +98,8 @@ TEST_F(PeerNamesTest, TakesNamesFromEveryKindOfFile) {
   files_.with("var/lib/wgvitals/names.toml", "[names]\n\"" + key_text(3) + "\" = \"three\"\n");
   begin();
   EXPECT_EQ(read(1), "one");
-  EXPECT_EQ(labels(2), "two");
-  EXPECT_EQ(labels(3), "three");
+  EXPECT_EQ(labels_of(2), "two");
+  EXPECT_EQ(labels_of(3), "three");
 }
 
 TEST_F(PeerNamesTest, LetsConfigurationGoBeforeFiles) {
@@ -217,8 +218,8 @@ TEST_F(PeerNamesTest, MakesEqualNamesDistinct) {
         "\" = \"laptop\"");
   const auto first = read(1);
   EXPECT_THAT(first, testing::StartsWith("laptop~"));
-  EXPECT_THAT(labels(2), testing::StartsWith("laptop~"));
-  EXPECT_NE(first, labels(2));
+  EXPECT_THAT(labels_of(2), testing::StartsWith("laptop~"));
+  EXPECT_NE(first, labels_of(2));
 }
 
 TEST(RefuseLabel, SaysWhyANameCannotBe) {

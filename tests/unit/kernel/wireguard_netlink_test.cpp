@@ -411,12 +411,13 @@ TEST_F(KernelWireGuardTest, ReportsAKernelThatDoesNotAnswer) {
 
 TEST_F(KernelWireGuardTest, NamesTheNamespaceOfWhatFailed) {
   KernelWireGuard blue(kernel_.opener(), "blue", 4099);
-  kernel_.on("links wireguard", test::dump({link(7, "wg0")}))
+  kernel_.on("links wireguard", test::dump({link(7, "wg0"), link(9, "wg1")}))
       .on("family wireguard", test::one(test::family_message(family)))
-      .on("device 7 of 31", test::refusal(EPERM));
+      .on("device 7 of 31", test::refusal(EPERM))
+      .on("device 9 of 31", test::refusal(ENOMEM));
   blue.read({}, out_, report_);
-  EXPECT_THAT(report_.texts, ElementsAre(HasSubstr("wg0@blue: ")));
-  EXPECT_EQ(to_words(out_), "unread 4099 7\n");
+  EXPECT_THAT(report_.texts, ElementsAre(HasSubstr("netns blue: "), HasSubstr("wg1@blue: ")));
+  EXPECT_EQ(to_words(out_), "unread 4099 7\nunread 4099 9\n");
 }
 
 TEST_F(KernelWireGuardTest, LeavesNoSecretInItsBuffer) {

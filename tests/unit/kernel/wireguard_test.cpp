@@ -117,7 +117,7 @@ TEST_F(WireGuardReaderTest, SaysThatAFileIsNoNamespace) {
   kernel_.on("links wireguard", test::dump({}));
   WireGuardReader reader(root_, sources_, kernel_.opener());
   EXPECT_THAT(read(reader), testing::StartsWith("unread "));
-  EXPECT_THAT(report_.texts, ElementsAre(HasSubstr("links@blue: ")));
+  EXPECT_THAT(report_.texts, ElementsAre(HasSubstr("netns blue: ")));
 }
 
 }  // namespace
