@@ -207,7 +207,7 @@ TEST_F(ValuesTest, GivesNoTwoValuesOfAWholeGatherTheSameIdentifier) {
   test::TempRoot files;
   std::string answer = "listen_port=1\n";
   std::string names;
-  for (int i = 0; i < 50; ++i) {
+  for (std::size_t i = 0; i < 50; ++i) {
     std::string hex = std::to_string(100 + i);
     hex.resize(64, 'a');
     answer += "public_key=" + hex + "\nlast_handshake_time_sec=1795210370\n";
