@@ -167,7 +167,7 @@ class Passes {
         host_.log->error(std::string(entry->name()) + ": left out: " + error.what());
       }
     }
-    peers_.set_selection(to_selection(settings));
+    peers_.set_selection(to_peer_selection(settings));
   }
 
   // Read, clock, advance, select.

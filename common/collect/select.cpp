@@ -35,13 +35,17 @@ ShownLimit to_limit(const config::Settings& settings) {
   return text::to_number<std::size_t>(text.substr(top.size()));
 }
 
-Selection to_selection(const config::Settings& settings) {
-  auto include = settings.texts(peer_include);
-  auto exclude = settings.texts(peer_exclude);
-  auto& listed = settings.truth(ignore_selected_peer) ? exclude : include;
-  const auto& more = settings.texts(peer_list);
+Selection to_selection(const config::Settings& settings, const SelectionOptions& options) {
+  auto include = settings.texts(options.include);
+  auto exclude = settings.texts(options.exclude);
+  auto& listed = settings.truth(options.ignore_selected) ? exclude : include;
+  const auto& more = settings.texts(options.listed);
   listed.insert(listed.end(), more.begin(), more.end());
   return {include, exclude};
+}
+
+Selection to_peer_selection(const config::Settings& settings) {
+  return to_selection(settings, {peer_include, peer_exclude, peer_list, ignore_selected_peer});
 }
 
 std::size_t select(const ShownLimit& limit, Peers& peers, std::vector<Slot>& scratch) {

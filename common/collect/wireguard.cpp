@@ -9,6 +9,7 @@
 #include <map>
 
 #include "common/collect/collector.h"
+#include "common/collect/select.h"
 
 namespace wgvitals::collect {
 namespace {
@@ -257,12 +258,9 @@ std::int64_t since_1970(const Now& now) {
 
 kernel::WireGuardSources to_sources(const config::Settings& settings,
                                     std::chrono::milliseconds patience) {
-  auto include = settings.texts(interface_include);
-  auto exclude = settings.texts(interface_exclude);
-  auto& listed = settings.truth(ignore_selected) ? exclude : include;
-  const auto& more = settings.texts(interface_list);
-  listed.insert(listed.end(), more.begin(), more.end());
-  return {Selection(include, exclude), settings.texts(netns), settings.text(uapi_dir),
+  return {to_selection(settings,
+                       {interface_include, interface_exclude, interface_list, ignore_selected}),
+          settings.texts(netns), settings.text(uapi_dir),
           std::min(settings.duration(uapi_timeout), patience)};
 }
 

@@ -21,7 +21,7 @@ class Gathering {
   explicit Gathering(const std::string& toml = {}, bool resident = true)
       : settings_(test::settings(toml)),
         collector_(collect::wireguard.make({root_, resident, std::chrono::seconds(1)}, settings_)) {
-    peers.set_selection(collect::to_selection(settings_));
+    peers.set_selection(collect::to_peer_selection(settings_));
   }
 
   void gather(Sink& sink) {

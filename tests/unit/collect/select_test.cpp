@@ -36,7 +36,7 @@ class SelectTest : public testing::Test {
   // Numbers of the peers that are shown.
   std::vector<std::uint32_t> shown(const std::string& toml) {
     const auto settings = test::settings(toml);
-    peers_.set_selection(to_selection(settings));
+    peers_.set_selection(to_peer_selection(settings));
     cut_ = select(to_limit(settings), peers_, scratch_);
     std::vector<std::uint32_t> numbers;
     for (std::uint32_t number = 0; number < 5; ++number) {

@@ -182,5 +182,11 @@ TEST(Toml, ExpandsNothingTwice) {
               ElementsAre("a@1 '$WGVITALS_TEST_INNER'"));
 }
 
+TEST(Toml, NamesTheMistakeWhereTheLibraryHoldsItForImpossible) {
+  for (const auto* text : {"[ # comment", "\xc2\xaa = 1", "x = \xc2\xaa", "[\xe2\x82\xac]"}) {
+    EXPECT_THAT(parse(text).broken, StartsWith("x.toml:1: not TOML: ")) << text;
+  }
+}
+
 }  // namespace
 }  // namespace wgvitals::config
