@@ -96,6 +96,7 @@ std::vector<std::string> CollectdDaemon::take_log() {
 
 std::vector<std::string> to_lines(const std::vector<CollectdDaemon::ValueList>& lists) {
   std::vector<std::string> lines;
+  lines.reserve(lists.size());
   for (const auto& list : lists) lines.push_back(list.identifier + ' ' + list.values);
   std::sort(lines.begin(), lines.end());
   return lines;
@@ -166,6 +167,7 @@ int plugin_notification_meta_add_string(notification_t* notification, const char
 int plugin_notification_meta_free(notification_meta_t* meta) {
   while (meta != nullptr) {
     --current_daemon().live_metas;
+    // NOLINTNEXTLINE(cppcoreguidelines-pro-type-const-cast): ours, by strdup
     ::free(const_cast<char*>(meta->nm_value.nm_string));
     delete std::exchange(meta, meta->next);
   }

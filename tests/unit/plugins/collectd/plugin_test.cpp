@@ -32,7 +32,7 @@ class PluginTest : public testing::Test {
     if (module_register == nullptr) throw std::runtime_error(::dlerror());
     module_register();
   }
-  ~PluginTest() override {
+  void TearDown() override {
     if (daemon_.shutdown) daemon_.shutdown();
   }
 
