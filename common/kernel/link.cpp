@@ -14,8 +14,8 @@ namespace {
 // The kernel grows this struct at its end; an old one sends less.
 LinkCounters to_counters(const nlattr& attribute) {
   rtnl_link_stats64 stats{};
-  const std::size_t size = ::mnl_attr_get_payload_len(&attribute);
-  std::memcpy(&stats, ::mnl_attr_get_payload(&attribute), std::min(size, sizeof stats));
+  const std::size_t size = payload_size(attribute);
+  std::memcpy(&stats, payload(attribute), std::min(size, sizeof stats));
   return {.rx_packets = stats.rx_packets,
           .tx_packets = stats.tx_packets,
           .rx_bytes = stats.rx_bytes,
@@ -29,8 +29,8 @@ LinkCounters to_counters(const nlattr& attribute) {
 }
 
 std::string to_string(const nlattr& attribute) {
-  const auto* text = static_cast<const char*>(::mnl_attr_get_payload(&attribute));
-  return {text, ::strnlen(text, ::mnl_attr_get_payload_len(&attribute))};
+  const auto* text = static_cast<const char*>(payload(attribute));
+  return {text, ::strnlen(text, payload_size(attribute))};
 }
 
 NetlinkRequest link_request(std::uint16_t flags) {
@@ -55,7 +55,7 @@ Result<Link> parse_link(const nlmsghdr& message) {
       for_each_attribute(::mnl_nlmsg_get_payload_offset(&message, sizeof(ifinfomsg)),
                          ::mnl_nlmsg_get_payload_len(&message) - MNL_ALIGN(sizeof(ifinfomsg)),
                          [&](const nlattr& attribute) {
-                           switch (::mnl_attr_get_type(&attribute)) {
+                           switch (type_of(attribute)) {
                              case IFLA_IFNAME:
                                link.name = to_string(attribute);
                                return true;
@@ -67,8 +67,7 @@ Result<Link> parse_link(const nlmsghdr& message) {
                                return true;
                              case IFLA_LINKINFO:
                                return for_each_nested(attribute, [&](const nlattr& info) {
-                                 if (::mnl_attr_get_type(&info) == IFLA_INFO_KIND)
-                                   link.kind = to_string(info);
+                                 if (type_of(info) == IFLA_INFO_KIND) link.kind = to_string(info);
                                  return true;
                                });
                              default:

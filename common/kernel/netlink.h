@@ -77,11 +77,20 @@ inline bool is_whole(const nlmsghdr& message, int left) {
   return ::mnl_nlmsg_ok(&message, left) && message.nlmsg_len <= static_cast<std::uint32_t>(left);
 }
 
+// libmnl's functions for an attribute, without the call: a peer has a dozen of them.
+inline int type_of(const nlattr& attribute) { return attribute.nla_type & NLA_TYPE_MASK; }
+inline std::size_t payload_size(const nlattr& attribute) {
+  return static_cast<std::size_t>(attribute.nla_len) - NLA_HDRLEN;
+}
+inline const void* payload(const nlattr& attribute) {
+  return reinterpret_cast<const char*>(&attribute) + NLA_HDRLEN;
+}
+
 // A fixed-size attribute's value; empty where its size is another.
 template <class T>
 bool get_attribute(const nlattr& attribute, T& value) {
-  if (::mnl_attr_get_payload_len(&attribute) != sizeof(T)) return false;
-  __builtin_memcpy(&value, ::mnl_attr_get_payload(&attribute), sizeof(T));
+  if (payload_size(attribute) != sizeof(T)) return false;
+  __builtin_memcpy(&value, payload(attribute), sizeof(T));
   return true;
 }
 
@@ -89,21 +98,22 @@ bool get_attribute(const nlattr& attribute, T& value) {
 // is damaged, or where `take` returned false.
 template <class Take>
 bool for_each_attribute(const void* run, std::size_t size, Take&& take) {
-  const auto* attribute = static_cast<const nlattr*>(run);
-  auto left = static_cast<int>(size);
-  while (::mnl_attr_ok(attribute, left)) {
-    if (!take(*attribute)) return false;
-    const auto step = MNL_ALIGN(attribute->nla_len);
-    left -= static_cast<int>(step);
-    attribute = ::mnl_attr_next(attribute);
+  const auto* at = static_cast<const char*>(run);
+  auto left = static_cast<std::ptrdiff_t>(size);
+  while (left >= NLA_HDRLEN) {
+    const auto& attribute = *reinterpret_cast<const nlattr*>(at);
+    if (attribute.nla_len < NLA_HDRLEN || attribute.nla_len > left || !take(attribute))
+      return false;
+    const auto step = NLA_ALIGN(attribute.nla_len);
+    at += step;
+    left -= step;
   }
   return left <= 0;
 }
 
 template <class Take>
 bool for_each_nested(const nlattr& nest, Take&& take) {
-  return for_each_attribute(::mnl_attr_get_payload(&nest), ::mnl_attr_get_payload_len(&nest),
-                            std::forward<Take>(take));
+  return for_each_attribute(payload(nest), payload_size(nest), std::forward<Take>(take));
 }
 
 }  // namespace wgvitals::kernel

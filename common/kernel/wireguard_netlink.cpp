@@ -37,11 +37,11 @@ bool get_endpoint(const nlattr& attribute, Endpoint& endpoint) {
 
 // True where any of the 32 bytes is set: asked of the buffer itself, so that no copy is made.
 bool get_key_is_set(const nlattr& attribute, bool& set) {
-  if (::mnl_attr_get_payload_len(&attribute) != WG_KEY_LEN) return false;
-  const auto* bytes =
-      static_cast<const volatile unsigned char*>(::mnl_attr_get_payload(&attribute));
-  set = false;
-  for (std::size_t i = 0; i < WG_KEY_LEN; ++i) set = set || bytes[i] != 0;
+  if (payload_size(attribute) != WG_KEY_LEN) return false;
+  const auto* words = static_cast<const volatile std::uint32_t*>(payload(attribute));
+  std::uint32_t bits = 0;
+  for (std::size_t i = 0; i < WG_KEY_LEN / sizeof *words; ++i) bits |= words[i];
+  set = bits != 0;
   return true;
 }
 
@@ -50,13 +50,13 @@ std::optional<Prefix> parse_allowed_ip(const nlattr& nest) {
   std::uint16_t family = AF_UNSPEC;
   std::size_t bytes = 0;
   const bool whole = for_each_nested(nest, [&](const nlattr& attribute) {
-    switch (::mnl_attr_get_type(&attribute)) {
+    switch (type_of(attribute)) {
       case WGALLOWEDIP_A_FAMILY:
         return get_attribute(attribute, family);
       case WGALLOWEDIP_A_IPADDR:
-        bytes = ::mnl_attr_get_payload_len(&attribute);
+        bytes = payload_size(attribute);
         if (bytes != 4 && bytes != 16) return false;
-        std::memcpy(prefix.address.data(), ::mnl_attr_get_payload(&attribute), bytes);
+        std::memcpy(prefix.address.data(), payload(attribute), bytes);
         return true;
       case WGALLOWEDIP_A_CIDR_MASK:
         return get_attribute(attribute, prefix.length);
@@ -96,7 +96,7 @@ struct PeerParser {
       if (!right) wrong = what;
       return right;
     };
-    switch (::mnl_attr_get_type(&attribute)) {
+    switch (type_of(attribute)) {
       case WGPEER_A_PUBLIC_KEY:
         has_key = get_attribute(attribute, peer.key.bytes);
         return check(has_key, "WGPEER_A_PUBLIC_KEY");
@@ -176,7 +176,7 @@ Result<Done> parse_device_message(const nlmsghdr& message, SeenDevice& device, D
       ::mnl_nlmsg_get_payload_offset(&message, sizeof(genlmsghdr)),
       ::mnl_nlmsg_get_payload_len(&message) - MNL_ALIGN(sizeof(genlmsghdr)),
       [&](const nlattr& attribute) {
-        switch (::mnl_attr_get_type(&attribute)) {
+        switch (type_of(attribute)) {
           case WGDEVICE_A_LISTEN_PORT:
             return get_attribute(attribute, device.listen_port) || fail("WGDEVICE_A_LISTEN_PORT");
           case WGDEVICE_A_FWMARK:
@@ -264,16 +264,16 @@ Result<std::uint16_t> KernelWireGuard::family() {
   ::mnl_attr_put_strz(request.header(), CTRL_ATTR_FAMILY_NAME, WG_GENL_NAME);
   std::optional<std::uint16_t> id;
   const auto asked = generic_.ask(request, [&](const nlmsghdr& message) -> Result<Done> {
-    for_each_attribute(::mnl_nlmsg_get_payload_offset(&message, sizeof(genlmsghdr)),
-                       ::mnl_nlmsg_get_payload_len(&message) - MNL_ALIGN(sizeof(genlmsghdr)),
-                       [&](const nlattr& attribute) {
-                         std::uint16_t value = 0;
-                         if (::mnl_attr_get_type(&attribute) == CTRL_ATTR_FAMILY_ID &&
-                             get_attribute(attribute, value)) {
-                           id = value;
-                         }
-                         return true;
-                       });
+    for_each_attribute(
+        ::mnl_nlmsg_get_payload_offset(&message, sizeof(genlmsghdr)),
+        ::mnl_nlmsg_get_payload_len(&message) - MNL_ALIGN(sizeof(genlmsghdr)),
+        [&](const nlattr& attribute) {
+          std::uint16_t value = 0;
+          if (type_of(attribute) == CTRL_ATTR_FAMILY_ID && get_attribute(attribute, value)) {
+            id = value;
+          }
+          return true;
+        });
     return Done{};
   });
   if (!asked) return asked.error();

@@ -3,14 +3,17 @@
 // one thing, seen once. Records and events are views; a Sink takes them during the call.
 #pragma once
 
-#include <array>
 #include <cassert>
 #include <concepts>
+#include <cstddef>
 #include <cstdint>
+#include <new>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
+#include <utility>
 
 #include "common/model/now.h"
 
@@ -115,8 +118,9 @@ class Value {
 
   constexpr Type type() const { return type_; }
 
-  // The same number as another type; a text stays what it is.
-  constexpr Value as(Type type) const {
+  // The same number as another type; a text stays what it is. Nothing is left of this where both
+  // types are known to the compiler, as they are where a reading is added.
+  [[gnu::always_inline]] constexpr Value as(Type type) const {
     if (type == type_ || type_ == Type::text) return *this;
     switch (type) {
       case Type::u64:
@@ -140,7 +144,7 @@ class Value {
 
  private:
   template <class Number>
-  constexpr Number number() const {
+  [[gnu::always_inline]] constexpr Number number() const {
     switch (type_) {
       case Type::u64:
         return static_cast<Number>(u64_);
@@ -174,26 +178,46 @@ struct Reading {
   Value value;
 };
 
+// At most Capacity plain values, in place. What is not used is never written: it would cost more
+// than the rest of a record.
+template <class T, std::size_t Capacity>
+class InlineList {
+  static_assert(std::is_trivially_copyable_v<T> && std::is_trivially_destructible_v<T>);
+
+ public:
+  // What finds no room is left out.
+  template <class... Parts>
+  void add(Parts&&... parts) {
+    assert(size_ < Capacity);
+    if (size_ < Capacity) ::new (bytes_ + sizeof(T) * size_++) T{std::forward<Parts>(parts)...};
+  }
+  bool empty() const { return size_ == 0; }
+  void clear() { size_ = 0; }
+  operator std::span<const T>() const {
+    return {std::launder(reinterpret_cast<const T*>(bytes_)), size_};
+  }
+
+ private:
+  alignas(T) std::byte bytes_[sizeof(T) * Capacity];
+  std::size_t size_ = 0;
+};
+
 // Readings gathered for one record. What is absent is not added: there is no zero in its place.
 template <std::size_t Capacity>
 class Readings {
  public:
-  void add(const Metric& metric, Value value) {
-    assert(size_ < Capacity);
-    if (size_ < Capacity) readings_[size_++] = {&metric, value.as(metric.type)};
-  }
+  void add(const Metric& metric, Value value) { readings_.add(&metric, value.as(metric.type)); }
   template <class T>
   void add(const Metric& metric, const std::optional<T>& value) {
     if (value) add(metric, Value(*value));
   }
 
-  bool empty() const { return size_ == 0; }
-  void clear() { size_ = 0; }
-  operator std::span<const Reading>() const { return {readings_.data(), size_}; }
+  bool empty() const { return readings_.empty(); }
+  void clear() { readings_.clear(); }
+  operator std::span<const Reading>() const { return readings_; }
 
  private:
-  std::array<Reading, Capacity> readings_;
-  std::size_t size_ = 0;
+  InlineList<Reading, Capacity> readings_;
 };
 
 struct Record {

@@ -154,17 +154,17 @@ void Peers::set_selection(Selection selection) {
 }
 
 void Peers::add_device_labels(const Device& device, PeerLabelList& list) {
-  list.add({&device_label, device.name});
-  if (!device.netns.empty()) list.add({&netns_label, device.netns});
+  list.add(&device_label, device.name);
+  if (!device.netns.empty()) list.add(&netns_label, device.netns);
 }
 
 PeerLabelList Peers::identity_labels(Slot slot) const {
   const auto& row = rows_[slot];
   PeerLabelList list;
   add_device_labels(devices_[row.device], list);
-  list.add({&public_key_label, key_text(slot)});
+  list.add(&public_key_label, key_text(slot));
   if (const auto name = sets_.friendly_name(row.labels); !name.empty()) {
-    list.add({&friendly_name_label, name});
+    list.add(&friendly_name_label, name);
   }
   return list;
 }

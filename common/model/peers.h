@@ -52,17 +52,7 @@ struct Peer {
 };
 
 // The labels of a record about a peer.
-class PeerLabelList {
- public:
-  void add(const Label& label) {
-    if (size_ < labels_.size()) labels_[size_++] = label;
-  }
-  operator std::span<const Label>() const { return {labels_.data(), size_}; }
-
- private:
-  std::array<Label, most_peer_labels + 4> labels_;
-  std::size_t size_ = 0;
-};
+using PeerLabelList = InlineList<Label, most_peer_labels + 4>;
 
 class Peers {
  public:

@@ -1,7 +1,9 @@
 #include "common/output/line_protocol.h"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
+#include <cstring>
 
 #include "common/model/events.h"
 #include "common/output/number.h"
@@ -11,7 +13,86 @@ namespace {
 
 bool is_special(char c) { return c == ',' || c == '=' || c == ' '; }
 
+// What in a tag's value may not be copied as it is.
+constexpr auto needs_care = [] {
+  std::array<bool, 256> table{};
+  for (const unsigned char c : {',', '=', ' ', '\\'}) table[c] = true;
+  return table;
+}();
+
+// The most that a field takes, with its comma, equals sign, quotes and type.
+std::size_t longest(const Reading& reading) {
+  const auto& value = reading.value;
+  const auto longest_value =
+      value.type() == Type::text ? 2 * value.text().size() + 2 : longest_number + 1;
+  return reading.metric->field.view().size() + longest_value + 2;
+}
+
+// `out` has the room.
+char* put(char* out, std::string_view text) {
+  std::memcpy(out, text.data(), text.size());
+  return out + text.size();
+}
+
+char* put_quoted(char* out, std::string_view text) {
+  *out++ = '"';
+  for (const char c : text) {
+    if (c == '"' || c == '\\') *out++ = '\\';
+    *out++ = c == '\n' || c == '\r' ? ' ' : c;
+  }
+  *out++ = '"';
+  return out;
+}
+
+// Parsers take a backslash and its successor for a pair, so none may stand before an escaped
+// character or at the end.
+void append_tag_value(std::string& out, std::string_view value) {
+  while (!value.empty()) {
+    const auto* const odd = std::find_if(value.begin(), value.end(), [](char c) {
+      return needs_care[static_cast<unsigned char>(c)];
+    });
+    const auto plain = static_cast<std::size_t>(odd - value.begin());
+    out.append(value, 0, plain);
+    value.remove_prefix(plain);
+    if (value.empty()) return;
+    const bool ends_a_part = value.size() == 1 || is_special(value[1]);
+    if (is_special(value[0])) {
+      out += '\\';
+      out += value[0];
+    } else {
+      out += ends_a_part ? '_' : '\\';
+    }
+    value.remove_prefix(1);
+  }
+}
+
 }  // namespace
+
+bool LineProtocol::Tags::are(std::span<const Label> labels) const {
+  if (labels.size() != names.size()) return false;
+  std::string_view rest = values;
+  for (std::size_t i = 0; i < labels.size(); ++i) {
+    const auto& [name, size] = names[i];
+    if (labels[i].name != name || labels[i].value != rest.substr(0, size)) return false;
+    rest.remove_prefix(size);
+  }
+  return true;
+}
+
+void LineProtocol::Tags::set(std::span<const Label> labels) {
+  text.clear();
+  values.clear();
+  names.clear();
+  for (const auto& label : labels) {
+    names.emplace_back(label.name, label.value.size());
+    values += label.value;
+    if (label.value.empty()) continue;
+    text += ',';
+    text += label.name->tag.view();
+    text += '=';
+    append_tag_value(text, label.value);
+  }
+}
 
 void LineProtocol::begin(const Now& now) {
   const auto since_1970 =
@@ -19,84 +100,57 @@ void LineProtocol::begin(const Now& now) {
   end_ = " ";
   append_number(end_, since_1970.count());
   end_ += '\n';
+  tags_.set({});  // labels live as long as a gather
 }
 
 void LineProtocol::take(const Record& record) {
-  const auto start = out_.size();
-  out_ += record.family.name.view();
-  for (const auto& label : record.labels) {
-    if (!label.value.empty()) put_tag(label);
+  if (!tags_.are(record.labels)) tags_.set(record.labels);
+  const auto name = record.family.name.view();
+  auto size = name.size() + tags_.text.size() + end_.size();
+  for (const auto& reading : record.readings) size += longest(reading);
+  if (line_.size() < size) line_.resize(size);
+
+  char* out = put(line_.data(), name);
+  out = put(out, tags_.text);
+  const char* const before_fields = out;
+  for (const auto& reading : record.readings) {
+    if (!can_be_written(reading.value)) continue;
+    *out = out == before_fields ? ' ' : ',';
+    out = put_field(out + 1, reading);
   }
-  bool any = false;
-  for (const auto& reading : record.readings) any = put_field(reading, !any) || any;
-  if (any) {
-    out_ += end_;
-  } else {
-    out_.resize(start);
-  }
+  if (out == before_fields) return;
+  out = put(out, end_);
+  out_.append(line_.data(), out);
 }
 
 void LineProtocol::take(const Event& event) { take_as_records(event, *this); }
 
-// Parsers take a backslash and its successor for a pair, so none may stand before an escaped
-// character or at the end.
-void LineProtocol::put_tag(const Label& label) {
-  out_ += ',';
-  out_ += label.name->tag.view();
-  out_ += '=';
-  const auto value = label.value;
-  std::size_t plain = 0;
-  for (std::size_t i = 0; i < value.size(); ++i) {
-    const char c = value[i];
-    const bool ends_a_part = i + 1 == value.size() || is_special(value[i + 1]);
-    if (!is_special(c) && !(c == '\\' && ends_a_part)) continue;
-    out_ += value.substr(plain, i - plain);
-    plain = i + 1;
-    if (c == '\\') {
-      out_ += '_';
-    } else {
-      out_ += '\\';
-      out_ += c;
-    }
-  }
-  out_ += value.substr(plain);
-}
-
-bool LineProtocol::put_field(const Reading& reading, bool first) {
+char* LineProtocol::put_field(char* out, const Reading& reading) const {
   const auto& value = reading.value;
-  if (value.type() == Type::f64 && !std::isfinite(value.f64())) return false;
-  out_ += first ? ' ' : ',';
-  out_ += reading.metric->field.view();
-  out_ += '=';
+  out = put(out, reading.metric->field.view());
+  *out++ = '=';
   switch (value.type()) {
     case Type::i64:
-      append_number(out_, value.i64());
-      out_ += 'i';
-      break;
+      out = put_number(out, value.i64());
+      *out++ = 'i';
+      return out;
     case Type::u64:
       if (unsigned_ == Unsigned::kept) {
-        append_number(out_, value.u64());
-        out_ += 'u';
-      } else {
-        append_number(out_, std::min<std::uint64_t>(value.u64(), INT64_MAX));
-        out_ += 'i';
+        out = put_number(out, value.u64());
+        *out++ = 'u';
+        return out;
       }
-      break;
+      out = put_number(out, std::min<std::uint64_t>(value.u64(), INT64_MAX));
+      *out++ = 'i';
+      return out;
     case Type::f64:
-      append_number(out_, value.f64());
-      break;
+      return put_number(out, value.f64());
     case Type::boolean:
-      out_ += value.boolean() ? "true" : "false";
-      break;
+      return put(out, value.boolean() ? "true" : "false");
     case Type::text:
-      out_ += '"';
-      for (const char c : value.text()) {
-        if (c == '"' || c == '\\') out_ += '\\';
-        out_ += c == '\n' || c == '\r' ? ' ' : c;
-      }
-      out_ += '"';
+      return put_quoted(out, value.text());
   }
-  return true;
+  return out;
 }
 
 }  // namespace wgvitals::output

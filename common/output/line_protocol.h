@@ -3,6 +3,8 @@
 #pragma once
 
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "common/model/metric.h"
 
@@ -24,12 +26,23 @@ class LineProtocol final : public Sink {
   void take(const Event& event) override;
 
  private:
-  void put_tag(const Label& label);
-  bool put_field(const Reading& reading, bool first);
+  // The tags as last written: a thing that is told in several lines has them written once.
+  struct Tags {
+    std::string text;
+    std::string values;
+    std::vector<std::pair<const LabelName*, std::size_t>> names;  // with the sizes of the values
+
+    bool are(std::span<const Label> labels) const;
+    void set(std::span<const Label> labels);
+  };
+
+  char* put_field(char* out, const Reading& reading) const;
 
   std::string& out_;
   Unsigned unsigned_;
   std::string end_;  // " <nanoseconds>\n"
+  Tags tags_;
+  std::vector<char> line_;
 };
 
 }  // namespace wgvitals::output

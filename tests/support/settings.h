@@ -1,8 +1,7 @@
 // Settings from lines of TOML, which must have no mistake.
 #pragma once
 
-#include <gtest/gtest.h>
-
+#include <stdexcept>
 #include <string>
 
 #include "common/collect/engine.h"
@@ -15,9 +14,8 @@ inline config::Settings settings(const std::string& toml) {
   std::vector<config::Problem> problems;
   // A first line, because a text without any option is a problem.
   const auto section = config::parse_toml("[[inputs.wgvitals]]\n" + toml, "test", problems);
-  EXPECT_TRUE(section);
   if (section) settings.read(*section, problems);
-  for (const auto& problem : problems) ADD_FAILURE() << problem.text;
+  if (!problems.empty()) throw std::invalid_argument(problems.front().text);
   return settings;
 }
 
