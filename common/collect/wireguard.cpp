@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <utility>
 
 #include "common/collect/collector.h"
 #include "common/collect/select.h"
@@ -368,8 +369,9 @@ class WireGuardCollector final : public Collector {
 
  private:
   struct LinkState {
-    std::uint32_t index = 0;
+    std::uint32_t index = 0;  // 0: not seen yet
     bool up = false;
+    bool gone = false;  // and told so
     std::uint64_t flaps = 0;
     std::chrono::steady_clock::time_point seen;
   };
@@ -379,17 +381,23 @@ class WireGuardCollector final : public Collector {
   }
 
   void advance_link(const SeenDevice& device, const Now& now, Events& events) {
+    auto& state = links_[link_key(device.name, device.netns)];
+    state.seen = now.monotonic;
+    const bool back = std::exchange(state.gone, false);
+    if (back) {
+      tell_link(device.name, device.netns, "gone", "present", "the device is back", Severity::okay,
+                events);
+    }
     if (!device.link) return;
     const bool up = (device.link->flags & IFF_UP) != 0;
-    const auto [known, is_new] = links_.try_emplace(link_key(device.name, device.netns));
-    auto& state = known->second;
-    if (!is_new && (state.up != up || state.index != device.link->index)) {
-      state.flaps += static_cast<std::uint64_t>(state.up != up) +
-                     static_cast<std::uint64_t>(state.index != device.link->index);
-      if (state.up != up) {
+    const bool turned = state.up != up;
+    const bool made_anew = state.index != device.link->index;
+    if (state.index != 0) {
+      state.flaps += static_cast<std::uint64_t>(turned) + static_cast<std::uint64_t>(made_anew);
+      if (turned) {
         tell_link(device.name, device.netns, state.up ? "up" : "down", up ? "up" : "down",
                   "the link was set up or down", up ? Severity::okay : Severity::failure, events);
-      } else {
+      } else if (made_anew && !back) {
         tell_link(device.name, device.netns, "index " + std::to_string(state.index),
                   "index " + std::to_string(device.link->index), "the device was made anew",
                   Severity::warning, events);
@@ -397,7 +405,6 @@ class WireGuardCollector final : public Collector {
     }
     state.index = device.link->index;
     state.up = up;
-    state.seen = now.monotonic;
   }
 
   static void tell_link(const std::string& name, const std::string& in, std::string_view from,
@@ -443,13 +450,14 @@ class WireGuardCollector final : public Collector {
             return seen.name == device.name && seen.netns == device.netns;
           });
       if (!made_anew) {
+        links_[link_key(device.name, device.netns)].gone = true;
         tell_link(device.name, device.netns, "present", "gone", "the device is gone",
                   Severity::failure, events);
       }
       peers.remove_device(id);
     }
     std::erase_if(links_, [&](const auto& entry) {
-      return now.monotonic - entry.second.seen > std::chrono::hours(1);
+      return now.monotonic - entry.second.seen > std::chrono::hours(24);
     });
   }
 

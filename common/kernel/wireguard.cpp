@@ -1,5 +1,7 @@
 #include "common/kernel/wireguard.h"
 
+#include <algorithm>
+
 #include "common/kernel/namespace.h"
 
 namespace wgvitals::kernel {
@@ -64,6 +66,8 @@ void WireGuardReader::read_other(Other& other, Devices& out, Report& report) {
 }
 
 // A userspace device's link is looked for by its name, here first, then in the other namespaces.
+// Where it is found nowhere, the device stays where it was: a namespace that cannot be read for a
+// moment renames no series.
 void WireGuardReader::find_links(Devices& out, std::size_t first, Report& report) {
   const auto found = [&](KernelWireGuard& kernel, SeenDevice& device) {
     auto link = kernel.find_link(device.name);
@@ -76,12 +80,20 @@ void WireGuardReader::find_links(Devices& out, std::size_t first, Report& report
     device.netns = kernel.netns();
     return true;
   };
+  std::map<std::uint64_t, std::string> places;
   for (std::size_t i = first; i < out.devices.size(); ++i) {
-    if (found(own_, out.devices[i])) continue;
-    for (auto& other : others_) {
-      if (other.kernel && found(*other.kernel, out.devices[i])) break;
+    auto& device = out.devices[i];
+    const bool seen =
+        found(own_, device) || std::any_of(others_.begin(), others_.end(), [&](const Other& other) {
+          return other.kernel && found(*other.kernel, device);
+        });
+    const auto socket = device.identity.place;
+    if (const auto before = last_places_.find(socket); !seen && before != last_places_.end()) {
+      device.netns = before->second;
     }
+    if (!device.netns.empty()) places[socket] = device.netns;
   }
+  last_places_ = std::move(places);
 }
 
 }  // namespace wgvitals::kernel

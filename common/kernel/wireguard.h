@@ -3,6 +3,8 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -47,6 +49,7 @@ class WireGuardReader {
   KernelWireGuard own_;
   std::vector<Other> others_;
   UserspaceWireGuard userspace_;
+  std::map<std::uint64_t, std::string> last_places_;  // namespaces of userspace devices' links
 };
 
 }  // namespace wgvitals::kernel

@@ -89,6 +89,13 @@ Result<Done> right(bool is_right, std::string_view name) {
   return Error{Errc::malformed, 0, "value of " + std::string(name)};
 }
 
+Error no_answer(const std::string& device) {
+  return {Errc::timed_out, 0,
+          device +
+              ": its process does not answer: is it hung? (asked again later, at longer and "
+              "longer intervals)"};
+}
+
 struct CloseFolder {
   void operator()(DIR* folder) const { ::closedir(folder); }
 };
@@ -97,7 +104,10 @@ struct CloseFolder {
 
 Result<Done> UapiParser::take(std::string_view line) {
   const auto equals = line.find('=');
-  if (equals == std::string_view::npos) return right(line.empty(), "a line without '='");
+  if (equals == std::string_view::npos) {
+    if (line.empty()) return Done{};
+    return Error{Errc::malformed, 0, "its answer has a line without '='"};
+  }
   const auto name = line.substr(0, equals);
   const auto value = line.substr(equals + 1);
   if (name == "errno") {
@@ -176,7 +186,10 @@ void UserspaceWireGuard::read(const Selection& interfaces, Devices& out, Report&
   converse();
   for (auto& [name, conversation] : conversations_) {
     if (conversation.failure) {
-      out.unread.push_back(conversation.device.identity);
+      // Where nobody listens any more the process is gone, and with it the device.
+      if (conversation.failure->number != ECONNREFUSED) {
+        out.unread.push_back(conversation.device.identity);
+      }
       report.failed(*conversation.failure);
       continue;
     }
@@ -199,7 +212,9 @@ Result<Done> UserspaceWireGuard::list_sockets(const Selection& interfaces) {
   const std::unique_ptr<DIR, CloseFolder> folder(::opendir(folder_.c_str()));
   if (!folder && errno != ENOENT && errno != ENOTDIR) {
     const int number = errno;
-    return Error{errc_of_file(number), number, "userspace sockets need root: " + folder_.string()};
+    const auto code = errc_of_file(number);
+    const auto* need = code == Errc::denied ? "userspace sockets need root: " : "";
+    return Error{code, number, need + folder_.string()};
   }
   while (const dirent* entry = folder ? ::readdir(folder.get()) : nullptr) {
     std::string_view name = entry->d_name;
@@ -209,19 +224,20 @@ Result<Done> UserspaceWireGuard::list_sockets(const Selection& interfaces) {
     const auto path = folder_ / entry->d_name;
     if (::lstat(path.c_str(), &status) != 0 || !S_ISSOCK(status.st_mode)) continue;
     if (!interfaces.wants(name)) continue;
-    auto& conversation = conversations_[text::to_printable(name)];
+    const auto known = conversations_.try_emplace(text::to_printable(name)).first;
+    auto& conversation = known->second;
     conversation.present = true;
     if (conversation.inode != status.st_ino) conversation.pause = {};  // another process
     conversation.inode = status.st_ino;
+    conversation.device = {};
+    conversation.device.name = known->first;
     begin(path, conversation);
   }
   std::erase_if(conversations_, [](const auto& entry) { return !entry.second.present; });
-  for (auto& [name, conversation] : conversations_) conversation.device.name = name;
   return Done{};
 }
 
 void UserspaceWireGuard::begin(const std::string& path, Conversation& conversation) {
-  conversation.device = {};
   conversation.device.userspace = true;
   conversation.device.identity = {conversation.inode, 0};
   conversation.seen.clear();
@@ -251,6 +267,10 @@ void UserspaceWireGuard::begin(const std::string& path, Conversation& conversati
     }
     if (number == ECONNREFUSED) {
       return fail(Errc::io, number, path + ": nobody listens (left over by a process that died?)");
+    }
+    if (number == EAGAIN) {  // its queue of connections is full
+      conversation.failure = no_answer(conversation.device.name);
+      return leave_alone(conversation);
     }
     return fail(Errc::io, number, path);
   }
@@ -284,14 +304,20 @@ void UserspaceWireGuard::converse() {
     if (!conversation.socket) continue;
     conversation.socket = Fd();
     conversation.buffer.wipe();
-    conversation.pause =
-        std::clamp<Clock::duration>(conversation.pause * 2, first_pause, longest_pause);
-    conversation.asleep_until = Clock::now() + conversation.pause;
     conversation.failure =
-        Error{Errc::timed_out, 0,
-              name + ": its process did not answer in " + std::to_string(deadline_.count()) +
-                  " ms: is it hung? (asked again later, at longer and longer intervals)"};
+        conversation.received == 0
+            ? no_answer(name)
+            : Error{Errc::timed_out, 0,
+                    name + ": its answer was not whole in " + std::to_string(deadline_.count()) +
+                        " ms (asked again later, at longer and longer intervals)"};
+    leave_alone(conversation);
   }
+}
+
+void UserspaceWireGuard::leave_alone(Conversation& conversation) {
+  conversation.pause =
+      std::clamp<Clock::duration>(conversation.pause * 2, first_pause, longest_pause);
+  conversation.asleep_until = Clock::now() + conversation.pause;
 }
 
 void UserspaceWireGuard::receive(Conversation& conversation) {
@@ -316,6 +342,7 @@ void UserspaceWireGuard::receive(Conversation& conversation) {
   ::explicit_bzero(bytes.data() + conversation.held, filled - conversation.held);
   if (!taken) {
     conversation.buffer.wipe();
+    if (conversation.received > most_bytes) leave_alone(conversation);
     return fail(taken.error());
   }
   if (conversation.parser->ended()) {
@@ -343,7 +370,9 @@ Result<Done> UserspaceWireGuard::take_lines(Conversation& conversation) {
   if (conversation.held == conversation.buffer.bytes().size()) {
     return Error{Errc::malformed, 0, "a line that does not end"};
   }
-  if (conversation.received > most_bytes) return Error{Errc::malformed, 0, "an endless answer"};
+  if (conversation.received > most_bytes) {
+    return Error{Errc::malformed, 0, "an endless answer, 64 MiB so far (asked again later)"};
+  }
   return Done{};
 }
 

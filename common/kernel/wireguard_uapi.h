@@ -54,7 +54,8 @@ class UserspaceWireGuard {
       : folder_(std::move(folder)), deadline_(deadline) {}
 
   // Adds every wanted device, asking all sockets at once under one deadline. A socket that let it
-  // pass is left alone for a while, longer each time. Never unlinks one, never resolves a name.
+  // pass, or has no end, is left alone for a while, longer each time. A socket where nobody listens
+  // any more is no device, and a failure. Never unlinks one, never resolves a name.
   void read(const Selection& interfaces, Devices& out, Report& report);
 
  private:
@@ -77,6 +78,7 @@ class UserspaceWireGuard {
   Result<Done> list_sockets(const Selection& interfaces);
   void begin(const std::string& path, Conversation& conversation);
   void converse();
+  static void leave_alone(Conversation& conversation);
   void receive(Conversation& conversation);
   Result<Done> take_lines(Conversation& conversation);
 

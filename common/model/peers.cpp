@@ -37,7 +37,8 @@ std::size_t Peers::bucket_of(DeviceId device, const PublicKey& key) const {
 
 DeviceId Peers::device(const SeenDevice& seen) {
   if (const auto known = find_device(seen.identity)) {
-    devices_[*known].name = seen.name;  // it may have been renamed
+    devices_[*known].name = seen.name;  // it may have been renamed, or moved
+    devices_[*known].netns = seen.netns;
     devices_[*known].reading = reading_;
     return *known;
   }

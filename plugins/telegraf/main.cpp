@@ -5,6 +5,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
 #include <cstdlib>
 #include <exception>
@@ -84,13 +85,15 @@ class Loop {
         signals_(::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK)),
         ticker_(poll_interval ? make_ticker(*poll_interval) : Fd()) {}
 
-  void run() {
+  // The exit status: not 0 where lines were lost.
+  int run() {
     while (!ended_) {
       wait();
       if (asked_) answer();
     }
     // What was asked before the end is answered, and whole.
     output_.finish(finish_wait);
+    return status_;
   }
 
  private:
@@ -104,7 +107,7 @@ class Loop {
         ::poll(events, std::size(events), hint_due ? static_cast<int>(hint_left().count()) : -1);
     if (ready == 0) hint();
     if (ready <= 0) return;
-    if (events[3].revents != 0 && !output_.write()) ended_ = true;
+    if (events[3].revents != 0) write();
     if (events[0].revents != 0) read_stdin();
     if (events[1].revents != 0) read_signals();
     std::uint64_t ticks = 0;
@@ -158,7 +161,16 @@ class Loop {
     output_.clear();
     output::LineProtocol sink(output_.lines(), output::Unsigned::kept);
     (void)engine_.gather(sink, first ? std::max(first_wait, wait_) : wait_);
-    if (!output_.write()) ended_ = true;
+    write();
+  }
+
+  void write() {
+    const auto written = output_.write();
+    if (written) return;
+    ended_ = true;
+    if (written.error().number == EPIPE) return;  // nobody is there to lose anything
+    log_.error(to_text(written.error()) + "; lines are lost, so this ends");
+    status_ = 1;
   }
 
   collect::Engine& engine_;
@@ -167,6 +179,7 @@ class Loop {
   Fd signals_, ticker_;
   Output output_;
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+  int status_ = 0;
   bool asked_ = false, ever_asked_ = false, hinted_ = false, ended_ = false;
 };
 
@@ -182,9 +195,9 @@ int run(std::span<const char* const> given) {
   const auto settings = load(arguments, *log);
   collect::Engine engine(settings, {.log = log});
   engine.start();
-  Loop(engine, *log, settings.duration(collect::gather_wait), signals, arguments.poll_interval)
+  return Loop(engine, *log, settings.duration(collect::gather_wait), signals,
+              arguments.poll_interval)
       .run();
-  return 0;
 }
 
 }  // namespace

@@ -34,18 +34,18 @@ std::size_t Output::next_size() const {
   return whole != std::string_view::npos ? whole + 1 : rest.find('\n') + 1;
 }
 
-bool Output::write() {
+Result<Done> Output::write() {
   while (pending()) {
     const auto size = ::write(STDOUT_FILENO, lines_.data() + written_, next_size());
     if (size >= 0) {
       written_ += static_cast<std::size_t>(size);
     } else if (errno == EAGAIN) {
-      return true;
+      return Done{};
     } else if (errno != EINTR) {
-      return false;
+      return Error{Errc::io, errno, "stdout"};
     }
   }
-  return true;
+  return Done{};
 }
 
 void Output::finish(std::chrono::milliseconds wait) {

@@ -4,6 +4,8 @@
 #include <chrono>
 #include <string>
 
+#include "common/base/result.h"
+
 namespace wgvitals::telegraf {
 
 class Output {
@@ -15,8 +17,9 @@ class Output {
   std::string& lines() { return lines_; }  // to fill, while nothing is pending
   void clear();
 
-  // As much as there is room for now. false: nobody reads any more.
-  bool write();
+  // As much as there is room for now. An error: nobody reads any more (EPIPE), or there will never
+  // be room (a file on a full disk).
+  Result<Done> write();
 
   // Writes the rest, closes stdout and stderr and gives Telegraf the time to read: it would lose
   // what a child wrote just before its exit.
