@@ -181,6 +181,7 @@ class Passes {
       try {
         running.collector->read(devices_, report);
       } catch (const std::exception& error) {
+        devices_.incomplete = true;
         report.failed({Errc::io, 0, error.what()});
       }
     }

@@ -125,7 +125,15 @@ class NameFiles {
   bool read(Report& report) {
     for (const auto& problem : configured_.problems) report.failed({Errc::malformed, 0, problem});
     Failures failures;
-    for (const auto& path : watched_.changed(failures)) read_file(path);
+    auto wanted = watched_.changed(failures);
+    bool altered = watched_.altered();
+    for (const auto& [path, file] : files_) {
+      // What the system refused for the moment (no descriptor left, a lease) changes no stamp.
+      if (!file.failure || file.failure->code != Errc::io || !watched_.present(path)) continue;
+      if (std::find(wanted.begin(), wanted.end(), path) == wanted.end()) wanted.push_back(path);
+      altered = true;
+    }
+    for (const auto& path : wanted) read_file(path);
     bool exported = false;
     for (const auto& [path, file] : files_) {
       const bool present = watched_.present(path);
@@ -140,7 +148,7 @@ class NameFiles {
       // Who has an export is not meant to read the originals.
       if (!(exported && error.code == Errc::denied)) report.failed(error);
     }
-    if (!watched_.altered() && merged_) return false;
+    if (!altered && merged_) return false;
     auto all = merged();
     const bool is_new = all != merged_;
     merged_ = std::move(all);

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include <cerrno>
+#include <system_error>
 #include <thread>
 
 #include "common/kernel/netlink.h"
@@ -24,7 +25,7 @@ Result<std::uint64_t> namespace_inode(const std::filesystem::path& path) {
 
 Result<Fd> open_netlink_in(const std::filesystem::path& path, int protocol) {
   Result<Fd> socket = Error{Errc::io, 0, path};
-  std::thread([&] {
+  const auto enter = [&] {
     const Fd space(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
     if (!space) {
       socket = Error{errc_of_file(errno), errno, path};
@@ -36,7 +37,12 @@ Result<Fd> open_netlink_in(const std::filesystem::path& path, int protocol) {
     } else {
       socket = open_netlink_socket(protocol);
     }
-  }).join();
+  };
+  try {
+    std::thread(enter).join();
+  } catch (const std::system_error& refused) {  // there are as many as there may be
+    return Error{Errc::io, refused.code().value(), path.string() + ": no thread to enter it"};
+  }
   return socket;
 }
 

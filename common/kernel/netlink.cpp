@@ -3,6 +3,7 @@
 #include <linux/netlink.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <optional>
 
@@ -13,6 +14,19 @@ namespace {
 // making may be larger.
 constexpr std::size_t buffer_size = 64 * 1024;
 constexpr std::chrono::seconds answer_wait(2);
+
+// At once for all of an answer's datagrams, which each overwrite the last.
+class WipeAtEnd {
+ public:
+  explicit WipeAtEnd(const SecretBuffer& buffer) : buffer_(buffer) {}
+  ~WipeAtEnd() { buffer_.wipe(used_); }
+  WipeAtEnd(const WipeAtEnd&) = delete;
+  void used(std::size_t size) { used_ = std::max(used_, size); }
+
+ private:
+  const SecretBuffer& buffer_;
+  std::size_t used_ = 0;
+};
 
 Error kernel_error(int number) { return {errc_of_netlink(number), number, "netlink"}; }
 
@@ -71,6 +85,7 @@ Result<Done> Netlink::ask(NetlinkRequest& request, const Take& take) {
 }
 
 Result<Done> Netlink::receive(std::uint32_t sequence, bool dump, const Take& take) {
+  WipeAtEnd wipe(buffer_);
   std::optional<Error> failure;
   bool torn = false;
   const auto outcome = [&]() -> Result<Done> {
@@ -80,8 +95,9 @@ Result<Done> Netlink::receive(std::uint32_t sequence, bool dump, const Take& tak
   };
   while (true) {
     const auto size = socket_->receive(buffer_.bytes(), answer_wait);
+    // Of a message that was too large the front is there.
+    wipe.used(size ? *size : buffer_.bytes().size());
     if (!size) {
-      buffer_.wipe();  // of a message that was too large the front is there
       close();
       return size.error();
     }
@@ -106,9 +122,7 @@ Result<Done> Netlink::receive(std::uint32_t sequence, bool dump, const Take& tak
         ended = !dump;
       }
     }
-    const bool damaged = !ended && left > 0;
-    buffer_.wipe(*size);
-    if (damaged) {
+    if (!ended && left > 0) {
       close();
       return Error{Errc::malformed, 0, "a netlink message with a wrong length"};
     }

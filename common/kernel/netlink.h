@@ -42,7 +42,7 @@ class NetlinkRequest {
   alignas(NLMSG_ALIGNTO) char bytes_[4096] = {};
 };
 
-// One socket, its sequence numbers and its buffer, which is wiped after each datagram. After an
+// One socket, its sequence numbers and its buffer, which is wiped after each answer. After an
 // error of the socket itself it closes, and opens anew at the next request.
 class Netlink {
  public:

@@ -49,9 +49,17 @@ std::vector<std::filesystem::path> WatchedFiles::changed(Report& report) {
     }
     for (const auto& path : *listed) {
       struct stat status {};
-      if (::stat(path.c_str(), &status) != 0 || !S_ISREG(status.st_mode) || status.st_size == 0) {
+      if (::stat(path.c_str(), &status) != 0) {
+        const int number = errno;
+        if (number != ENOENT) report.failed({errc_of_file(number), number, path});
         continue;
       }
+      if (!S_ISREG(status.st_mode)) {
+        const bool meant = path.filename() == std::filesystem::path(pattern).filename();
+        if (meant) report.failed({Errc::malformed, 0, path.string() + ": not a file"});
+        continue;
+      }
+      if (status.st_size == 0) continue;
       const Stamp stamp{status.st_dev, status.st_ino, status.st_size, status.st_mtim,
                         status.st_ctim};
       if (!stamps.emplace(path, stamp).second) continue;  // named by two patterns

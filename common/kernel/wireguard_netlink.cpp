@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 
 #include "common/base/text.h"
@@ -228,10 +229,16 @@ void KernelWireGuard::read_device(Link link, Devices& out, Report& report) {
   device.first_peer = static_cast<std::uint32_t>(out.peers.size());
 
   const auto read_once = [&]() -> Result<Done> {
+    const bool known = family_.has_value();
     const auto id = family();
     if (!id) return id.error();
     auto dumped = dump(*id, device, out);
     if (!dumped) drop_peers(device, out);
+    if (!dumped && known && dumped.error().code == Errc::absent &&
+        dumped.error().number != ENODEV) {
+      family_.reset();  // the module was loaded anew, under another number
+      return Error{Errc::interrupted, 0, "the module was loaded anew"};
+    }
     return dumped;
   };
   auto outcome = read_once();
@@ -245,7 +252,7 @@ void KernelWireGuard::read_device(Link link, Devices& out, Report& report) {
     return;
   }
   if (outcome.error().code == Errc::absent) {
-    family_.reset();  // the module may have been loaded anew, under another number
+    family_.reset();
     generic_.close();
     return;
   }

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstring>
@@ -37,6 +38,44 @@ char* put_octet(char* out, std::uint8_t number) {
 
 char* put_number(char* out, unsigned number) { return std::to_chars(out, out + 5, number).ptr; }
 
+char* put_group(char* out, unsigned group) { return std::to_chars(out, out + 4, group, 16).ptr; }
+
+// As inet_ntop(3), which takes longer for one address than all else of a peer.
+char* put_ipv6(char* out, const std::array<std::uint8_t, 16>& address) {
+  const auto group = [&](std::size_t i) { return address[2 * i] << 8u | address[2 * i + 1]; };
+  if (std::all_of(address.begin(), address.begin() + 8, [](auto byte) { return byte == 0; })) {
+    // Loopback, none, and IPv4 in IPv6, with rules of their own.
+    char text[INET6_ADDRSTRLEN];
+    (void)::inet_ntop(AF_INET6, address.data(), text, sizeof text);
+    const auto size = std::strlen(text);
+    std::memcpy(out, text, size);
+    return out + size;
+  }
+  // "::" stands for the longest run of zeros, the first of equal ones, if there are two at least.
+  std::size_t run = 8;
+  std::size_t run_size = 1;
+  for (std::size_t i = 0; i < 8; ++i) {
+    std::size_t size = 0;
+    while (i + size < 8 && group(i + size) == 0) ++size;
+    if (size > run_size) {
+      run = i;
+      run_size = size;
+    }
+    i += size;
+  }
+  for (std::size_t i = 0; i < 8;) {
+    if (i == run) {
+      *out++ = ':';
+      *out++ = ':';
+      i += run_size;
+    } else {
+      if (i > 0 && i != run + run_size) *out++ = ':';
+      out = put_group(out, static_cast<unsigned>(group(i++)));
+    }
+  }
+  return out;
+}
+
 char* put_address(char* out, AddressFamily family, const std::array<std::uint8_t, 16>& address) {
   if (family == AddressFamily::ipv4) {
     for (std::size_t i = 0; i < 4; ++i) {
@@ -45,11 +84,7 @@ char* put_address(char* out, AddressFamily family, const std::array<std::uint8_t
     }
     return out;
   }
-  char text[INET6_ADDRSTRLEN];
-  if (::inet_ntop(AF_INET6, address.data(), text, sizeof text) == nullptr) return out;
-  const auto size = std::strlen(text);
-  std::memcpy(out, text, size);
-  return out + size;
+  return put_ipv6(out, address);
 }
 
 }  // namespace

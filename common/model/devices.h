@@ -71,17 +71,19 @@ struct Devices {
   // What exists but could not be read this time: its peers are not gone. Index 0 of a namespace
   // stands for all its devices.
   std::vector<DeviceIdentity> unread;
+  bool incomplete = false;  // the reading broke off: whatever is missing is unread
 
   void clear() {
     devices.clear();
     peers.clear();
     prefixes.clear();
     unread.clear();
+    incomplete = false;
   }
   bool is_unread(const DeviceIdentity& identity) const {
-    return std::any_of(unread.begin(), unread.end(), [&](const DeviceIdentity& one) {
-      return one.place == identity.place && (one.index == identity.index || one.index == 0);
-    });
+    return incomplete || std::any_of(unread.begin(), unread.end(), [&](const DeviceIdentity& one) {
+             return one.place == identity.place && (one.index == identity.index || one.index == 0);
+           });
   }
   std::span<const SeenPeer> peers_of(const SeenDevice& device) const {
     return std::span(peers).subspan(device.first_peer, device.peer_count);

@@ -84,6 +84,7 @@ struct LabelName {
   Name tag;
   std::string_view prometheus = {};  // empty: as the tag
   bool identifies = true;  // false: tells no two things apart, so no part of collectd's names
+  bool is_key = false;  // its values are keys in base64: nothing to escape but the '=' at the end
 };
 
 // Where a record stands in collectd. The first place of a family whose label a record has is taken.

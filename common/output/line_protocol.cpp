@@ -11,14 +11,24 @@
 namespace wgvitals::output {
 namespace {
 
-bool is_special(char c) { return c == ',' || c == '=' || c == ' '; }
+class Characters {
+ public:
+  consteval explicit Characters(std::string_view characters) {
+    for (const char c : characters) table_[static_cast<unsigned char>(c)] = true;
+  }
+  bool has(char c) const { return table_[static_cast<unsigned char>(c)]; }
+  // How many characters stand before the first of these.
+  std::size_t before(std::string_view text) const {
+    std::size_t size = 0;
+    while (size < text.size() && !has(text[size])) ++size;
+    return size;
+  }
 
-// What in a tag's value may not be copied as it is.
-constexpr auto needs_care = [] {
-  std::array<bool, 256> table{};
-  for (const unsigned char c : {',', '=', ' ', '\\'}) table[c] = true;
-  return table;
-}();
+ private:
+  std::array<bool, 256> table_{};
+};
+
+constexpr Characters escaped_in_tags(",= "), odd_in_tags(",= \\"), odd_in_texts("\"\\\n\r");
 
 // The most that a field takes, with its comma, equals sign, quotes and type.
 std::size_t longest(const Reading& reading) {
@@ -28,17 +38,38 @@ std::size_t longest(const Reading& reading) {
   return reading.metric->field.view().size() + longest_value + 2;
 }
 
-// `out` has the room.
-char* put(char* out, std::string_view text) {
-  std::memcpy(out, text.data(), text.size());
-  return out + text.size();
+// `out` has the room. Most texts are short, and a call for each would cost more than the copy: two
+// halves that may overlap.
+template <std::size_t Half>
+[[gnu::always_inline]] inline void copy_halves(char* out, std::string_view text) {
+  std::memcpy(out, text.data(), Half);
+  std::memcpy(out + text.size() - Half, text.data() + text.size() - Half, Half);
+}
+[[gnu::always_inline]] inline char* put(char* out, std::string_view text) {
+  const auto size = text.size();
+  if (size >= 8 && size <= 16) {
+    copy_halves<8>(out, text);
+  } else if (size >= 4 && size <= 8) {
+    copy_halves<4>(out, text);
+  } else if (size >= 16 && size <= 32) {
+    copy_halves<16>(out, text);
+  } else {
+    std::memcpy(out, text.data(), size);
+  }
+  return out + size;
 }
 
 char* put_quoted(char* out, std::string_view text) {
   *out++ = '"';
-  for (const char c : text) {
-    if (c == '"' || c == '\\') *out++ = '\\';
-    *out++ = c == '\n' || c == '\r' ? ' ' : c;
+  while (true) {
+    const auto plain = odd_in_texts.before(text);
+    out = put(out, text.substr(0, plain));
+    text.remove_prefix(plain);
+    if (text.empty()) break;
+    const bool ends_line = text[0] == '\n' || text[0] == '\r';
+    *out++ = ends_line ? ' ' : '\\';
+    if (!ends_line) *out++ = text[0];
+    text.remove_prefix(1);
   }
   *out++ = '"';
   return out;
@@ -47,16 +78,13 @@ char* put_quoted(char* out, std::string_view text) {
 // Parsers take a backslash and its successor for a pair, so none may stand before an escaped
 // character or at the end.
 void append_tag_value(std::string& out, std::string_view value) {
-  while (!value.empty()) {
-    const auto* const odd = std::find_if(value.begin(), value.end(), [](char c) {
-      return needs_care[static_cast<unsigned char>(c)];
-    });
-    const auto plain = static_cast<std::size_t>(odd - value.begin());
+  while (true) {
+    const auto plain = odd_in_tags.before(value);
     out.append(value, 0, plain);
     value.remove_prefix(plain);
     if (value.empty()) return;
-    const bool ends_a_part = value.size() == 1 || is_special(value[1]);
-    if (is_special(value[0])) {
+    const bool ends_a_part = value.size() == 1 || escaped_in_tags.has(value[1]);
+    if (value[0] != '\\') {
       out += '\\';
       out += value[0];
     } else {
@@ -90,7 +118,12 @@ void LineProtocol::Tags::set(std::span<const Label> labels) {
     text += ',';
     text += label.name->tag.view();
     text += '=';
-    append_tag_value(text, label.value);
+    if (label.name->is_key) {
+      text.append(label.value, 0, label.value.size() - 1);
+      text += "\\=";
+    } else {
+      append_tag_value(text, label.value);
+    }
   }
 }
 

@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <exception>
 #include <memory>
+#include <system_error>
 
 #include "common/base/capabilities.h"
 #include "common/base/fd.h"
@@ -50,8 +51,14 @@ sigset_t block_signals() {
   return signals;
 }
 
+// Without it nothing would be asked, or no signal would end the program.
+Fd needed(int fd, const char* what) {
+  if (fd < 0) throw std::system_error(errno, std::generic_category(), what);
+  return Fd(fd);
+}
+
 Fd make_ticker(std::chrono::milliseconds interval) {
-  Fd timer(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+  Fd timer = needed(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK), "timerfd");
   itimerspec times{};
   times.it_interval.tv_sec = interval.count() / 1000;
   times.it_interval.tv_nsec = interval.count() % 1000 * 1'000'000;
@@ -82,7 +89,7 @@ class Loop {
       : engine_(engine),
         log_(log),
         wait_(wait),
-        signals_(::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK)),
+        signals_(needed(::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK), "signalfd")),
         ticker_(poll_interval ? make_ticker(*poll_interval) : Fd()) {}
 
   // The exit status: not 0 where lines were lost.

@@ -2,10 +2,13 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <climits>
+#include <cstdint>
 #include <string_view>
 #include <thread>
 
@@ -24,14 +27,24 @@ void Output::clear() {
   written_ = 0;
 }
 
-// A pipe takes up to PIPE_BUF bytes whole or not at all (pipe(7)), so a reader that stops, or our
-// own sudden end, leaves no half line, which Telegraf would take for a whole one. Only a line that
-// is longer can be torn.
+// What a write takes whole or not at all, so that a reader that stops, or our own sudden end,
+// leaves no half line, which Telegraf would take for a whole one: a pipe PIPE_BUF bytes, or as much
+// as it holds while it is empty (pipe(7), fs/pipe.c), a file everything.
+std::size_t Output::whole_write() {
+  const int capacity = ::fcntl(STDOUT_FILENO, F_GETPIPE_SZ);
+  if (capacity < 0) return SIZE_MAX;
+  int unread = 0;
+  const bool empty = ::ioctl(STDOUT_FILENO, FIONREAD, &unread) == 0 && unread == 0;
+  return empty ? std::max(static_cast<std::size_t>(capacity), std::size_t{PIPE_BUF}) : PIPE_BUF;
+}
+
+// Only a line that is longer than that can be torn.
 std::size_t Output::next_size() const {
   const auto rest = std::string_view(lines_).substr(written_);
-  if (rest.size() <= PIPE_BUF) return rest.size();
-  const auto whole = rest.rfind('\n', PIPE_BUF - 1);
-  return whole != std::string_view::npos ? whole + 1 : rest.find('\n') + 1;
+  const auto size = whole_write();
+  if (rest.size() <= size) return rest.size();
+  const auto end = rest.rfind('\n', size - 1);
+  return end != std::string_view::npos ? end + 1 : rest.find('\n') + 1;
 }
 
 Result<Done> Output::write() {

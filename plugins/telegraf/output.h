@@ -26,6 +26,7 @@ class Output {
   void finish(std::chrono::milliseconds wait);
 
  private:
+  static std::size_t whole_write();
   std::size_t next_size() const;
 
   std::string lines_;

@@ -8,6 +8,8 @@
 namespace wgvitals::kernel {
 namespace {
 
+using testing::ElementsAre;
+using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::UnorderedElementsAre;
 
@@ -86,6 +88,19 @@ TEST_F(WatchedFilesTest, PassesOverWhatIsNoFile) {
   std::filesystem::create_symlink("nowhere", path("etc/wireguard/dangling.conf"));
   EXPECT_THAT(changed(), IsEmpty());
   EXPECT_THAT(report_.texts, IsEmpty());
+}
+
+TEST_F(WatchedFilesTest, ReportsWhatIsMeantToBeAFileAndIsNone) {
+  std::filesystem::create_directories(path("names.toml"));
+  EXPECT_THAT(changed(), IsEmpty());
+  EXPECT_THAT(report_.texts, ElementsAre(HasSubstr("names.toml: not a file")));
+}
+
+TEST_F(WatchedFilesTest, ReportsWhatCannotBeLookedAt) {
+  files_.with("etc/wireguard/wg0.conf", "a");
+  std::filesystem::create_symlink("names.toml", path("names.toml"));
+  EXPECT_THAT(changed(), UnorderedElementsAre("wg0.conf"));
+  EXPECT_THAT(report_.texts, ElementsAre(HasSubstr("names.toml: Too many levels")));
 }
 
 TEST_F(WatchedFilesTest, FollowsLinksToFiles) {

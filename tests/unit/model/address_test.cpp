@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
 
+#include <random>
 #include <string>
 
 namespace wgvitals {
@@ -34,6 +35,21 @@ TEST(EndpointText, IsAsGoAndWgWriteIt) {
   EXPECT_EQ(shown(endpoint("0.0.0.0", 0)), "0.0.0.0:0");
   EXPECT_EQ(shown(endpoint("2001:db8::1", 1)), "[2001:db8::1]:1");
   EXPECT_EQ(shown(endpoint("::", 51820)), "[::]:51820");
+}
+
+TEST(PrefixText, IsAsInetNtopWritesIt) {
+  std::mt19937 random(6);
+  for (int i = 0; i < 20'000; ++i) {
+    Prefix prefix;
+    prefix.family = AddressFamily::ipv6;
+    prefix.length = 128;
+    for (auto& byte : prefix.address) {  // many zeros, so that runs of every length are met
+      byte = random() % 4 == 0 ? static_cast<std::uint8_t>(random()) : 0;
+    }
+    char expected[INET6_ADDRSTRLEN];
+    ::inet_ntop(AF_INET6, prefix.address.data(), expected, sizeof expected);
+    ASSERT_EQ(shown(prefix), std::string(expected) + "/128");
+  }
 }
 
 TEST(EndpointText, FitsInTheLongestThatIsPromised) {

@@ -27,5 +27,16 @@ TEST(Devices, GiveEachItsOwnPeers) {
   EXPECT_TRUE(devices.peers_of(device).empty());
 }
 
+TEST(Devices, AreUnreadWhereTheReadingBrokeOff) {
+  Devices devices;
+  devices.unread.push_back({1, 7});
+  EXPECT_TRUE(devices.is_unread({1, 7}));
+  EXPECT_FALSE(devices.is_unread({1, 8}));
+  devices.incomplete = true;
+  EXPECT_TRUE(devices.is_unread({1, 8}));
+  devices.clear();
+  EXPECT_FALSE(devices.is_unread({1, 7}));
+}
+
 }  // namespace
 }  // namespace wgvitals
