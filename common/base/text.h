@@ -13,6 +13,9 @@ std::optional<std::string_view> next_line(std::string_view& rest);  // without i
 std::optional<std::string_view> next_word(std::string_view& rest);  // parted by blanks and tabs
 std::string_view trim(std::string_view text);
 
+// Its front, of at most so many bytes: no UTF-8 sequence is cut in two.
+std::string_view cut(std::string_view text, std::size_t limit);
+
 bool equal_ignoring_case(std::string_view left, std::string_view right);  // ASCII
 
 // The whole of `digits` as a number; empty where it is anything else or does not fit.

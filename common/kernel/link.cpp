@@ -8,6 +8,8 @@
 #include <optional>
 #include <string>
 
+#include "common/base/text.h"
+
 namespace wgvitals::kernel {
 namespace {
 
@@ -110,6 +112,14 @@ Result<Link> read_link(Netlink& route, std::string_view name) {
   if (!asked) return asked.error();
   if (!link) return Error{Errc::absent, 0, std::string(name)};
   return *link;
+}
+
+bool is_tellable(std::string_view device, Report& report) {
+  const auto printable = text::to_printable(device, '?');
+  if (printable == device) return true;
+  report.failed({Errc::malformed, 0,
+                 printable + ": left out, its name has control characters or is no UTF-8"});
+  return false;
 }
 
 }  // namespace wgvitals::kernel

@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "common/base/report.h"
 #include "common/base/result.h"
 #include "common/kernel/netlink.h"
 #include "common/model/devices.h"
@@ -20,5 +21,9 @@ Result<std::vector<Link>> read_links(Netlink& route, std::string_view kind);
 
 // One link by its name; absent where there is none.
 Result<Link> read_link(Netlink& route, std::string_view name);
+
+// False, and reported, where a device has a name that no output can carry: changed, it might be the
+// name of another device.
+bool is_tellable(std::string_view device, Report& report);
 
 }  // namespace wgvitals::kernel

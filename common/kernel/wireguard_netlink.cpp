@@ -8,8 +8,6 @@
 #include <cerrno>
 #include <cstring>
 
-#include "common/base/text.h"
-
 namespace wgvitals::kernel {
 namespace {
 
@@ -216,13 +214,15 @@ void KernelWireGuard::read(const Selection& interfaces, Devices& out, Report& re
     return;
   }
   for (auto& link : *links) {
-    if (interfaces.wants(link.name)) read_device(std::move(link), out, report);
+    if (interfaces.wants(link.name) && is_tellable(link.name, report)) {
+      read_device(std::move(link), out, report);
+    }
   }
 }
 
 void KernelWireGuard::read_device(Link link, Devices& out, Report& report) {
   SeenDevice device;
-  device.name = text::to_printable(link.name);
+  device.name = link.name;
   device.netns = netns_;
   device.identity = {place_, link.index};
   device.link = std::move(link);

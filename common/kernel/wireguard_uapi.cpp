@@ -15,6 +15,7 @@
 
 #include "common/base/files.h"
 #include "common/base/text.h"
+#include "common/kernel/link.h"
 
 namespace wgvitals::kernel {
 namespace {
@@ -176,7 +177,7 @@ Result<Done> UapiParser::take_peer_value(std::string_view name, std::string_view
 }
 
 void UserspaceWireGuard::read(const Selection& interfaces, Devices& out, Report& report) {
-  if (const auto listed = list_sockets(interfaces); !listed) {
+  if (const auto listed = list_sockets(interfaces, report); !listed) {
     for (const auto& [name, conversation] : conversations_) {
       out.unread.push_back(conversation.device.identity);
     }
@@ -207,7 +208,7 @@ void UserspaceWireGuard::read(const Selection& interfaces, Devices& out, Report&
 }
 
 // Begins a conversation with each wanted socket that is there, and forgets those that are gone.
-Result<Done> UserspaceWireGuard::list_sockets(const Selection& interfaces) {
+Result<Done> UserspaceWireGuard::list_sockets(const Selection& interfaces, Report& report) {
   for (auto& [name, conversation] : conversations_) conversation.present = false;
   const std::unique_ptr<DIR, CloseFolder> folder(::opendir(folder_.c_str()));
   if (!folder && errno != ENOENT && errno != ENOTDIR) {
@@ -223,8 +224,8 @@ Result<Done> UserspaceWireGuard::list_sockets(const Selection& interfaces) {
     struct stat status {};
     const auto path = folder_ / entry->d_name;
     if (::lstat(path.c_str(), &status) != 0 || !S_ISSOCK(status.st_mode)) continue;
-    if (!interfaces.wants(name)) continue;
-    const auto known = conversations_.try_emplace(text::to_printable(name)).first;
+    if (!interfaces.wants(name) || !is_tellable(name, report)) continue;
+    const auto known = conversations_.try_emplace(std::string(name)).first;
     auto& conversation = known->second;
     conversation.present = true;
     if (conversation.inode != status.st_ino) conversation.pause = {};  // another process

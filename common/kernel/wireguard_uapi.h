@@ -75,7 +75,7 @@ class UserspaceWireGuard {
     bool present = false;
   };
 
-  Result<Done> list_sockets(const Selection& interfaces);
+  Result<Done> list_sockets(const Selection& interfaces, Report& report);
   void begin(const std::string& path, Conversation& conversation);
   void converse();
   static void leave_alone(Conversation& conversation);

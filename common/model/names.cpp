@@ -9,13 +9,6 @@
 namespace wgvitals {
 namespace {
 
-std::string cut(std::string text, std::size_t limit) {
-  if (text.size() <= limit) return text;
-  while (limit > 0 && (static_cast<unsigned char>(text[limit]) & 0xc0) == 0x80) --limit;
-  text.resize(limit);
-  return text;
-}
-
 // As the least capable host would show it.
 std::string escaped_everywhere(std::string_view name) {
   std::string escaped(name);
@@ -30,7 +23,7 @@ std::string marked(const std::string& name, std::string_view base64, std::size_t
                    std::size_t limit) {
   const auto safe = to_url_safe(base64);
   const auto mark = view(safe).substr(0, length);
-  auto text = cut(name, limit - mark.size() - 1);
+  std::string text(text::cut(name, limit - mark.size() - 1));
   text += '~';
   return text += mark;
 }

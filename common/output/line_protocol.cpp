@@ -76,19 +76,19 @@ char* put_quoted(char* out, std::string_view text) {
 }
 
 // Parsers take a backslash and its successor for a pair, so none may stand before an escaped
-// character or at the end.
+// character, at the end, or before a quote: Telegraf removes it there where something is escaped.
 void append_tag_value(std::string& out, std::string_view value) {
   while (true) {
     const auto plain = odd_in_tags.before(value);
     out.append(value, 0, plain);
     value.remove_prefix(plain);
     if (value.empty()) return;
-    const bool ends_a_part = value.size() == 1 || escaped_in_tags.has(value[1]);
+    const bool is_paired = value.size() == 1 || value[1] == '"' || escaped_in_tags.has(value[1]);
     if (value[0] != '\\') {
       out += '\\';
       out += value[0];
     } else {
-      out += ends_a_part ? '_' : '\\';
+      out += is_paired ? '_' : '\\';
     }
     value.remove_prefix(1);
   }

@@ -29,6 +29,12 @@ class TerminalReport final : public Report {
 std::string to_toml(std::string_view text) {
   std::string result = "\"";
   for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    // A dollar would be taken for a variable of the environment when it is read.
+    if (byte < 0x20 || byte == 0x7f || c == '$') {
+      result += fmt::format("\\u{:04x}", byte);
+      continue;
+    }
     if (c == '"' || c == '\\') result += '\\';
     result += c;
   }

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <memory>
 
+#include "common/base/text.h"
 #include "common/model/events.h"
 #include "common/output/identity.h"
 // Last.
@@ -122,7 +123,7 @@ std::string to_part(std::string_view text) {
   if (text.size() <= longest_part) return std::string(text);
   std::uint64_t hash = 0xcbf29ce484222325;  // FNV-1a
   for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
-  std::string part(text.substr(0, longest_part - 7));
+  std::string part(text::cut(text, longest_part - 7));
   part += '~';
   constexpr std::string_view alphabet =
       "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -179,7 +180,7 @@ void Values::take(const Event& event) {
   ((message += ": ") += event.message);
   if (!event.from.empty()) (message += " from ") += event.from;
   if (!event.to.empty()) (message += " to ") += event.to;
-  message.resize(std::min(message.size(), sizeof notification.message - 1));
+  message.resize(text::cut(message, sizeof notification.message - 1).size());
   message.copy(notification.message, message.size());
   copy(::hostname_g, notification.host);
   copy("wireguard", notification.plugin);

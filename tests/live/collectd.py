@@ -15,9 +15,12 @@ HOST = "bed.example"
 
 
 class Collectd:
-    """`plugin` loads and configures what is tested, from the directory of our programs."""
+    """`plugin` loads and configures what is tested, from the directory of our programs; `more` does so with
+    collectd's own plugins."""
 
-    def __init__(self, bed: Bed, plugin: str = "LoadPlugin wireguard\n", interval: float = 0.5) -> None:
+    def __init__(
+        self, bed: Bed, plugin: str = "LoadPlugin wireguard\n", interval: float = 0.5, more: str = ""
+    ) -> None:
         self.bed, self.interval = bed, interval
         self.dir = pathlib.Path(bed.dir, f"collectd.{time.monotonic_ns()}")
         self.dir.mkdir()
@@ -48,6 +51,7 @@ LoadPlugin unixsock
   SocketFile "{self.socket}"
   SocketGroup "root"
 </Plugin>
+{more}
 PluginDir "{PROGRAMS}"
 {plugin}""")
         self.process: subprocess.Popen | None = None
@@ -65,23 +69,32 @@ PluginDir "{PROGRAMS}"
     def __exit__(self, *_) -> None:
         self.stop()
 
-    def stop(self) -> float:
+    def stop(self, how: int = signal.SIGTERM) -> float:
         """How many seconds it took."""
         started = time.monotonic()
-        self.process.send_signal(signal.SIGTERM)
+        self.process.send_signal(how)
         self.process.wait(15)
         self.socket.unlink(missing_ok=True)
         return time.monotonic() - started
 
     def ask(self, command: str) -> list[str]:
         """The lines of unixsock's answer after its first; [] where it says that there is no such thing."""
-        with socket.socket(socket.AF_UNIX) as connection:
-            connection.connect(str(self.socket))
+        with wait_until(self._connect, "collectd's socket") as connection:
             with connection.makefile("rw") as stream:
                 stream.write(command + "\n")
                 stream.flush()
                 count = int(stream.readline().split()[0])
                 return [stream.readline().rstrip("\n") for _ in range(max(count, 0))]
+
+    def _connect(self) -> socket.socket | None:
+        """None where the socket is there and nobody listens yet."""
+        connection = socket.socket(socket.AF_UNIX)
+        try:
+            connection.connect(str(self.socket))
+            return connection
+        except ConnectionRefusedError:
+            connection.close()
+            return None
 
     def identifiers(self) -> set[str]:
         """What LISTVAL lists, without the host."""

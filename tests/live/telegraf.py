@@ -98,10 +98,16 @@ def sample_block(config: str, execd: str = "") -> str:
 
 
 class Telegraf:
-    """A running Telegraf that writes to a file."""
+    """A running Telegraf that writes to a file, and to further outputs."""
 
     def __init__(
-        self, bed: Bed, binary: str, inputs: str, prefix: tuple[str, ...] = (), interval: str = "1s"
+        self,
+        bed: Bed,
+        binary: str,
+        inputs: str,
+        prefix: tuple[str, ...] = (),
+        interval: str = "1s",
+        outputs: str = "",
     ) -> None:
         self.bed, self.output, self.log = bed, bed.dir / "telegraf.lp", bed.dir / "telegraf.log"
         self.config = bed.dir / "telegraf.conf"
@@ -114,7 +120,7 @@ class Telegraf:
   files = ["{self.output}"]
   data_format = "influx"
   influx_uint_support = true
-{inputs}""")
+{outputs}{inputs}""")
         for path in (self.output, self.log):
             path.write_text("")
             path.chmod(0o666)

@@ -336,6 +336,19 @@ TEST_F(UserspaceWireGuardTest, NamesASocketWhoseProcessDiedAndLeavesItThere) {
   EXPECT_TRUE(std::filesystem::exists(folder() / "utun0.sock"));
 }
 
+// Made printable, it might be the name of a neighbour.
+TEST_F(UserspaceWireGuardTest, LeavesOutANameThatNoOutputCanCarry) {
+  serve("utun_0", test::answers(answer(1)));
+  serve("utun\t0", test::answers(answer(2)));
+  serve(
+      "utun\xff"
+      "0",
+      test::answers(answer(3)));
+  EXPECT_EQ(read(), line("utun_0", 1));
+  EXPECT_THAT(report_.texts, testing::Each(HasSubstr("utun?0: left out, its name")));
+  EXPECT_EQ(report_.texts.size(), 2u);
+}
+
 TEST_F(UserspaceWireGuardTest, LeavesEverySocketThere) {
   serve("utun0", test::answers(answer(1)));
   serve("utun1", test::answers("errno=1\n\n"));

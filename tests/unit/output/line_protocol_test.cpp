@@ -72,6 +72,7 @@ TEST(LineProtocol, EscapesTagValues) {
       {"a backslash before a comma", "a\\,b", ",site=a_\\,b"},
       {"a backslash before an equals sign", "a\\=b", ",site=a_\\=b"},
       {"two of them before a blank", "a\\\\ b", ",site=a\\_\\ b"},
+      {"a backslash before a quote", "a\\\"b", ",site=a_\"b"},
       {"UTF-8", "caf\xc3\xa9 \xe2\x82\xac", ",site=caf\xc3\xa9\\ \xe2\x82\xac"},
       {"empty is no tag", "", ""},
   };

@@ -252,6 +252,9 @@ TEST(ToPart, MarksWhatItCuts) {
   EXPECT_EQ(one.substr(0, 121), std::string(120, 'a') + "~");
   EXPECT_NE(one, two);
   EXPECT_EQ(one, to_part(std::string(127, 'a') + "1"));
+  std::string umlauts = "a";
+  for (int i = 0; i < 100; ++i) umlauts += "\xc3\xbc";
+  EXPECT_EQ(to_part(umlauts).size(), 126u);  // no half of one
 }
 
 TEST_F(ValuesTest, CutsPartsThatAreTooLong) {
