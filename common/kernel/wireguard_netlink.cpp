@@ -208,9 +208,7 @@ void KernelWireGuard::read(const Selection& interfaces, Devices& out, Report& re
   }
   if (!links) {
     out.unread.push_back({place_, 0});
-    auto error = links.error();
-    if (!netns_.empty()) error.where = "netns " + netns_ + ": " + error.where;
-    report.failed(error);
+    report.failed(with_netns(links.error()));
     return;
   }
   for (auto& link : *links) {
@@ -218,6 +216,18 @@ void KernelWireGuard::read(const Selection& interfaces, Devices& out, Report& re
       read_device(std::move(link), out, report);
     }
   }
+}
+
+// Fails in the words of read(), so that what ails the namespace is said once.
+Result<Link> KernelWireGuard::find_link(std::string_view name) {
+  auto link = read_link(route_, name);
+  if (!link) return with_netns(link.error());
+  return link;
+}
+
+Error KernelWireGuard::with_netns(Error error) const {
+  if (!netns_.empty()) error.where = "netns " + netns_ + ": " + error.where;
+  return error;
 }
 
 void KernelWireGuard::read_device(Link link, Devices& out, Report& report) {

@@ -30,12 +30,13 @@ class KernelWireGuard {
   void read(const Selection& interfaces, Devices& out, Report& report);
 
   // A link of another kind here: a userspace device's.
-  Result<Link> find_link(std::string_view name) { return read_link(route_, name); }
+  Result<Link> find_link(std::string_view name);
 
   const std::string& netns() const { return netns_; }
   std::uint64_t place() const { return place_; }
 
  private:
+  Error with_netns(Error error) const;
   Result<std::uint16_t> family();
   Result<Done> dump(std::uint16_t family, SeenDevice& device, Devices& out);
   void read_device(Link link, Devices& out, Report& report);

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import os
 import pathlib
 import re
@@ -27,6 +26,9 @@ import time
 import unittest
 
 HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "live"))
+import packages
+
 BUILD = HERE.parents[1] / "build"
 PROGRAMS = ("wgvitals", "wgvitals-execd")
 TOOLS = ("bash", "busybox", "ip", "ping", "setcap", "setpriv", "strace", "wg")
@@ -70,41 +72,21 @@ def _call(*command: str, **options) -> str:
 
 # --- the kernel -------------------------------------------------------------------------------------------------------
 
-def _apt(*command: str, **options) -> str:
-    """Once more with new lists where it fails: they may be missing, or older than the archive."""
-    try:
-        return _call(*command, **options)
-    except GuestError:
-        _call("apt-get", "update")
-        return _call(*command, **options)
-
-
 def _package() -> str:
     """The package that the meta package stands for today, such as linux-image-6.1.0-56-cloud-amd64."""
-    found = re.search(r"Depends: (linux-image-\d\S+)", _apt("apt-cache", "depends", "linux-image-cloud-amd64"))
+    said = packages.apt("apt-cache", "depends", "linux-image-cloud-amd64")
+    found = re.search(r"Depends: (linux-image-\d\S+)", said)
     if not found:
         raise GuestError("apt knows no kernel behind linux-image-cloud-amd64")
     return found.group(1)
 
 
 def kernel() -> pathlib.Path:
-    """The folder of the unpacked kernel (boot/, lib/modules/); fetched where it is not there yet."""
-    beds = pathlib.Path(os.environ.get("WGVITALS_BEDS", BUILD / "beds")) / "guest"
-    beds.mkdir(parents=True, exist_ok=True)
-    with open(beds / "lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        ready = sorted(beds.glob("linux-image-*"), key=lambda path: path.stat().st_mtime)
-        if ready:
-            return ready[-1]
-        package = _package()
-        with tempfile.TemporaryDirectory(dir=beds) as work:
-            _apt("apt-get", "-o", "APT::Sandbox::User=root", "download", package, cwd=work)
-            [deb] = pathlib.Path(work).glob("*.deb")
-            root = pathlib.Path(work) / "root"
-            _call("dpkg", "-x", str(deb), str(root))
-            _call("depmod", "-b", str(root), package.removeprefix("linux-image-"))
-            root.rename(beds / package)  # last: a folder of this name is complete
-        return beds / package
+    """The folder of the unpacked kernel (boot/, lib/modules/); fetched where none is there yet."""
+    ready = sorted(packages.PACKAGES.glob("linux-image-*"), key=lambda path: path.stat().st_mtime)
+    package = ready[-1].name if ready else _package()
+    return packages.unpacked(package, lambda root: _call("depmod", "-b", str(root),
+                                                         package.removeprefix("linux-image-")))
 
 
 # --- the initramfs ----------------------------------------------------------------------------------------------------
@@ -187,13 +169,20 @@ def _initramfs(root: pathlib.Path, scenario: pathlib.Path, files: dict[str, str 
 
 # --- the emulator -----------------------------------------------------------------------------------------------------
 
-def _qemu(root: pathlib.Path, initrd: pathlib.Path, results: pathlib.Path, memory_mb: int, options: str) -> list[str]:
+# The processors; COUNTED: one, the clock of which advances by a nanosecond an instruction and jumps where it would be
+# idle; random numbers are the same in each run.
+TWO = ("-smp", "2")
+COUNTED = ("-smp", "1", "-icount", "shift=0,sleep=off", "-rtc", "clock=vm", "-seed", "1")
+
+
+def _qemu(root: pathlib.Path, initrd: pathlib.Path, results: pathlib.Path, memory_mb: int, options: str,
+          processors: tuple[str, ...]) -> list[str]:
     [vmlinuz] = (root / "boot").glob("vmlinuz-*")
     return [
         # The emulator never outlives the test, however that ends.
         _tool("setpriv"), "--pdeathsig", "KILL", "--", _tool("qemu-system-x86_64"),
         # Threads of their own for the processors hang when the kernel patches itself under load.
-        "-accel", "tcg,thread=single", "-cpu", "max,-cx16", "-smp", "2", "-m", str(memory_mb),
+        "-accel", "tcg,thread=single", "-cpu", "max,-cx16", *processors, "-m", str(memory_mb),
         "-nodefaults", "-display", "none", "-no-reboot",
         "-device", "virtio-serial", "-chardev", f"file,id=results,path={results}",
         "-device", "virtserialport,chardev=results",
@@ -217,7 +206,8 @@ def _verdict(console: str, status: pathlib.Path, timed_out: bool, timeout: float
 
 
 @contextlib.contextmanager
-def _prepared(scenario: str, files: dict[str, str | bytes], memory_mb: int, options: str):
+def _prepared(scenario: str, files: dict[str, str | bytes], memory_mb: int, options: str,
+              processors: tuple[str, ...] = TWO):
     script = HERE / "scenarios" / f"{scenario}.sh"
     if not script.is_file():
         raise GuestError(f"there is no {script}")
@@ -226,17 +216,18 @@ def _prepared(scenario: str, files: dict[str, str | bytes], memory_mb: int, opti
         initrd = pathlib.Path(work) / "initrd"
         initrd.write_bytes(_initramfs(root, script, files))
         results = pathlib.Path(work) / "results.tar"
-        yield results, _qemu(root, initrd, results, memory_mb, options)
+        yield results, _qemu(root, initrd, results, memory_mb, options, processors)
 
 
 def run(scenario: str, folder: pathlib.Path, *, files: dict[str, str | bytes] | None = None,
-        timeout: float = 180, memory_mb: int = 1024) -> Result:
-    """Boots, runs scenarios/<scenario>.sh and unpacks its /out into `folder`.
+        timeout: float = 180, memory_mb: int = 1024, processors: tuple[str, ...] = TWO) -> Result:
+    """Boots, runs scenarios/<scenario>.sh (or another path, without its .sh) and unpacks its /out into `folder`.
 
-    `files` are placed into the guest (absolute path: contents). Raises GuestError unless the script ended with 0.
+    `files` are placed into the guest (absolute path: contents). `processors` may be COUNTED. Raises GuestError unless
+    the script ended with 0.
     """
     began = time.monotonic()
-    with _prepared(scenario, files or {}, memory_mb, "") as (results, command):
+    with _prepared(scenario, files or {}, memory_mb, "", processors) as (results, command):
         timed_out = False
         console_path = results.with_name("console")
         with open(console_path, "wb") as console_file:
@@ -260,7 +251,7 @@ def run(scenario: str, folder: pathlib.Path, *, files: dict[str, str | bytes] | 
 
 def run_for(test: type[unittest.TestCase], scenario: str, **options) -> Result:
     """run() in setUpClass: the results are kept as long as the class, or for ever where WGVITALS_GUEST_KEEP is set."""
-    folder = tempfile.mkdtemp(prefix=f"wgvitals-{scenario}-")
+    folder = tempfile.mkdtemp(prefix=f"wgvitals-{pathlib.Path(scenario).name}-")
     if os.environ.get("WGVITALS_GUEST_KEEP"):
         print(f"guest: results are in {folder}", file=sys.stderr)
     else:

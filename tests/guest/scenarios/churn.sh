@@ -44,6 +44,6 @@ visited() {
   gathers 1 2
   execd_stop "$1"
 }
-visited torn wg0 10
+visited torn wg0 14
 device wide
 visited wide wide 5

@@ -40,7 +40,7 @@ execd_start() {
   mkfifo "/run/$name"
   "$@" wgvitals-execd -config "/$name.toml" -poll_interval_disabled \
     <"/run/$name" >"/out/$name.out" 2>"/out/$name.err" &
-  execd=$!
+  execd=$! answers=/out/$name.out
   exec {trigger}>"/run/$name"
 }
 
@@ -50,6 +50,20 @@ gathers() {
     echo >&"$trigger"
     sleep "$2"
   done
+}
+
+# gather FILE: asks once and waits for the answer, which is left in /out/FILE.
+gather() {
+  local before n
+  before=$(stat -c %s "$answers")
+  echo >&"$trigger"
+  for ((n = 0; n < 200; n++)); do
+    tail -c "+$((before + 1))" "$answers" >"/out/$1"
+    if grep -q '^wgvitals,collector=engine version' "/out/$1"; then return; fi
+    sleep 0.05
+  done
+  echo "no answer for $1" >&2
+  return 1
 }
 
 # execd_stop NAME: end of input, which ends it.
