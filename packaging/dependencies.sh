@@ -19,9 +19,10 @@ packages_of() {
         nlohmann-json3-dev libfmt-dev collectd-dev
       ;;
     test)
-      echo libgtest-dev libgmock-dev python3 collectd-core libyajl2 wireguard-go wireguard-tools iproute2 \
+      echo libgtest-dev libgmock-dev python3 collectd-core libyajl2 libmicrohttpd12 libprotobuf-c1 python3-cachetools \
+        python3-twisted python3-urllib3 python3-whisper wireguard-go wireguard-tools iproute2 \
         iputils-ping libcap2-bin util-linux procps gdb strace qemu-system-x86 \
-        'busybox-static|busybox' kmod binutils ca-certificates
+        'busybox-static|busybox' kmod binutils valgrind ca-certificates
       # Telegraf needs a newer Go than Debian's, which is able to fetch it.
       recent_go || echo golang-go
       ;;

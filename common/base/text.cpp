@@ -1,6 +1,8 @@
 #include "common/base/text.h"
 
 #include <algorithm>
+#include <cstdint>
+#include <iterator>
 
 namespace wgvitals::text {
 namespace {
@@ -21,6 +23,16 @@ std::size_t sequence_length(std::string_view text) {
   const bool surrogate = lead == 0xed && byte(1) > 0x9f;
   const bool too_high = lead == 0xf4 && byte(1) > 0x8f;
   return overlong || surrogate || too_high ? 0 : length;
+}
+
+// A blank of Unicode beside ' ' and the controls.
+bool is_wide_blank(std::string_view c) {
+  if (c.size() == 3 && c.starts_with("\xe2\x80") && static_cast<unsigned char>(c[2]) <= 0x8a) {
+    return true;  // U+2000 to U+200A
+  }
+  constexpr std::string_view others[] = {"\u00a0", "\u1680", "\u2028", "\u2029",
+                                         "\u202f", "\u205f", "\u3000"};
+  return std::find(std::begin(others), std::end(others), c) != std::end(others);
 }
 
 }  // namespace
@@ -78,12 +90,24 @@ std::string to_printable(std::string_view text, char replacement) {
         (length == 2 && lead == 0xc2 && static_cast<unsigned char>(text[1]) < 0xa0);
     if (length == 0 || control) {
       printable += replacement;
+    } else if (is_wide_blank(text.substr(0, length))) {
+      printable += ' ';
     } else {
       printable += text.substr(0, length);
     }
     text.remove_prefix(std::max<std::size_t>(length, 1));
   }
   return printable;
+}
+
+std::string to_mark(std::string_view text) {
+  constexpr std::string_view alphabet =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+  std::uint64_t hash = 0xcbf29ce484222325;  // FNV-1a
+  for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+  std::string mark;
+  for (int i = 0; i < 6; ++i) mark += alphabet[hash >> (6 * i) & 63];
+  return mark;
 }
 
 }  // namespace wgvitals::text

@@ -31,8 +31,12 @@ std::optional<Number> to_number(std::string_view digits, int base = 10) {
 // The same for a double, with a point whatever the locale.
 std::optional<double> to_double(std::string_view digits);
 
-// What every output can carry: valid UTF-8 without control characters. Each offending byte becomes
-// `replacement`.
+// What every output can carry: valid UTF-8 without control characters (each offending byte becomes
+// `replacement`) and with no other blank than ' ' (some hosts part their lines at any of
+// Unicode's).
 std::string to_printable(std::string_view text, char replacement = '_');
+
+// Six characters that tell texts apart, the same in every run: letters, digits, '-' and '_'.
+std::string to_mark(std::string_view text);
 
 }  // namespace wgvitals::text

@@ -24,7 +24,7 @@ using std::chrono::milliseconds;
 
 constexpr Option gather_wait{
     "gather_wait", Takes::duration,
-    "1s",          "Longest time that a gather holds the host; then it is late",
+    "1s",          "Longest time that a gather waits for a reading; then it is late",
     100,           60'000};
 
 constexpr Option peer_instance{

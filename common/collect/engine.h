@@ -22,7 +22,7 @@ struct Host {
   bool resident = true;  // false in a one-shot run
 };
 
-extern const config::Option gather_wait;    // what hosts wait for a gather
+extern const config::Option gather_wait;    // what hosts wait until values flow
 extern const config::Option peer_instance;  // how collectd names peers: "name", "safe", "raw"
 
 // The engine's options, then each collector's, beginning with the one that switches it.

@@ -56,6 +56,19 @@ std::string expand_environment(std::string_view text) {
   return expanded;
 }
 
+// The library goes as deep as a key has parts, and knows no limit there: the stack would end. The
+// line of the first key that is too long.
+std::optional<int> find_endless_key(std::string_view text) {
+  constexpr int most_dots = 250;
+  int line = 1, dots = 0;
+  for (const char c : text) {
+    if (c == '\n') ++line;
+    if (c == '.' && ++dots > most_dots) return line;
+    if (std::string_view("\n=,[]{}").find(c) != std::string_view::npos) dots = 0;
+  }
+  return std::nullopt;
+}
+
 int line_of(const toml::node& node) { return static_cast<int>(node.source().begin.line); }
 
 bool add_scalar(const toml::node& node, Item& item) {
@@ -118,6 +131,9 @@ const toml::table* find_options(const toml::table& document, std::vector<Problem
 Result<Section> parse_toml(std::string_view text, std::string file,
                            std::vector<Problem>& problems) {
   const auto expanded = expand_environment(text);
+  if (const auto line = find_endless_key(expanded)) {
+    return Error{Errc::malformed, 0, to_text(file, {*line, "not TOML: a key of endless parts"})};
+  }
   const auto parsed = toml::parse(expanded);
   if (!parsed) {
     const auto& error = parsed.error();

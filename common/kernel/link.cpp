@@ -1,5 +1,6 @@
 #include "common/kernel/link.h"
 
+#include <linux/if.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 
@@ -100,6 +101,7 @@ Result<std::vector<Link>> read_links(Netlink& route, std::string_view kind) {
 }
 
 Result<Link> read_link(Netlink& route, std::string_view name) {
+  if (name.size() >= IFNAMSIZ) return Error{Errc::absent, 0, std::string(name)};  // can be none
   auto request = link_request(0);
   ::mnl_attr_put_strz(request.header(), IFLA_IFNAME, std::string(name).c_str());
   std::optional<Link> link;
@@ -117,8 +119,9 @@ Result<Link> read_link(Netlink& route, std::string_view name) {
 bool is_tellable(std::string_view device, Report& report) {
   const auto printable = text::to_printable(device, '?');
   if (printable == device) return true;
-  report.failed({Errc::malformed, 0,
-                 printable + ": left out, its name has control characters or is no UTF-8"});
+  report.failed(
+      {Errc::malformed, 0,
+       printable + ": left out, its name has control characters or wide blanks, or is no UTF-8"});
   return false;
 }
 

@@ -8,6 +8,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "common/base/text.h"
+
 namespace wgvitals::kernel {
 namespace {
 
@@ -193,10 +195,10 @@ Result<Done> parse_device_message(const nlmsghdr& message, SeenDevice& device, D
   return result;
 }
 
-KernelWireGuard::KernelWireGuard(OpenNetlink open, std::string netns, std::uint64_t place)
+KernelWireGuard::KernelWireGuard(OpenNetlink open, const std::string& netns, std::uint64_t place)
     : route_(open, NETLINK_ROUTE),
       generic_(std::move(open), NETLINK_GENERIC),
-      netns_(std::move(netns)),
+      netns_(text::to_printable(netns)),
       place_(place) {}
 
 void KernelWireGuard::read(const Selection& interfaces, Devices& out, Report& report) {

@@ -24,7 +24,7 @@ Result<Done> parse_device_message(const nlmsghdr& message, SeenDevice& device, D
 class KernelWireGuard {
  public:
   // `netns` is empty for our own namespace; `place` is the namespace's inode.
-  KernelWireGuard(OpenNetlink open, std::string netns, std::uint64_t place);
+  KernelWireGuard(OpenNetlink open, const std::string& netns, std::uint64_t place);
 
   // Adds every wanted device. Waits for the kernel's locks as long as those are held.
   void read(const Selection& interfaces, Devices& out, Report& report);

@@ -2,6 +2,7 @@
 
 #include <chrono>
 
+#include "common/base/text.h"
 #include "common/model/events.h"
 #include "common/output/identity.h"
 #include "common/output/number.h"
@@ -17,6 +18,18 @@ std::string to_graphite_part(std::string_view text) {
   }
   return part;
 }
+
+namespace {
+
+// Devices whose names differ only in what is escaped stay apart. (Peers' names are distinct
+// already.)
+std::string to_device_part(std::string_view name) {
+  auto part = to_graphite_part(name);
+  if (part != name) (part += '~') += text::to_mark(name);
+  return part;
+}
+
+}  // namespace
 
 Graphite::Graphite(std::string& out, std::string_view prefix, std::string_view host) : out_(out) {
   if (!prefix.empty()) (start_ += prefix) += '.';
@@ -36,7 +49,7 @@ void Graphite::take(const Record& record) {
   const auto add = [&](std::string_view part) {
     if (!part.empty()) (path_ += '.') += to_graphite_part(part);
   };
-  add(identity.place());
+  add(to_device_part(identity.place()));
   add(identity.safe_peer());
   for (const auto other : identity.others) add(other);
   path_ += '.';

@@ -16,6 +16,7 @@ namespace wgvitals::cli {
 using Run = std::function<int()>;
 
 Run add_once(CLI::App& app);
+Run add_serve(CLI::App& app);
 Run add_check(CLI::App& app);
 Run add_catalogue(CLI::App& app);
 Run add_names(CLI::App& app);
@@ -26,10 +27,14 @@ constexpr const char* default_config = "/etc/wgvitals/wgvitals.toml";
 // (status 2) where a file that was asked for cannot be used.
 config::Settings load_settings(const std::optional<std::string>& path);
 
-// Plain lines on stderr, "warning: ...".
+// Plain lines on stderr, "warning: ...", down to `least`.
 class TerminalLog final : public Log {
  public:
+  explicit TerminalLog(Level least = Level::warning) : least_(least) {}
   void write(Level level, std::string_view line) override;
+
+ private:
+  Level least_;
 };
 
 }  // namespace wgvitals::cli

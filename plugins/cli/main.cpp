@@ -2,9 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <exception>
 #include <filesystem>
+#include <system_error>
 
 #include "common/base/capabilities.h"
 #include "common/collect/engine.h"
@@ -13,8 +16,10 @@
 namespace wgvitals::cli {
 
 void TerminalLog::write(Level level, std::string_view line) {
-  if (level == Level::info || level == Level::debug) return;
-  fmt::print(stderr, "{}: {}\n", level == Level::error ? "error" : "warning", line);
+  if (level > least_) return;
+  constexpr const char* names[] = {"error", "warning", "info", "debug"};
+  const auto text = fmt::format("{}: {}\n", names[static_cast<std::size_t>(level)], line);
+  (void)std::fputs(text.c_str(), stderr);  // nobody may be there to read it
 }
 
 config::Settings load_settings(const std::optional<std::string>& path) {
@@ -32,6 +37,13 @@ config::Settings load_settings(const std::optional<std::string>& path) {
 
 namespace {
 
+// What was printed has to have arrived: a full disk shows only now.
+int finish(int status) {
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return status;
+  TerminalLog().error("stdout: " + std::generic_category().message(errno));
+  return std::max(status, 1);
+}
+
 int run(int count, char** arguments) {
   CLI::App app("WireGuard's vital signs: peers, traffic, handshakes.", "wgvitals");
   app.set_version_flag("--version", "wgvitals " WGVITALS_VERSION);
@@ -41,6 +53,10 @@ int run(int count, char** arguments) {
       [&] {
         auto* sub = app.add_subcommand("once", "Read everything once and print it");
         return std::pair(sub, add_once(*sub));
+      }(),
+      [&] {
+        auto* sub = app.add_subcommand("serve", "Stay, and feed node_exporter or Graphite");
+        return std::pair(sub, add_serve(*sub));
       }(),
       [&] {
         auto* sub = app.add_subcommand("check", "Check a configuration, the rights and the volume");
@@ -60,7 +76,7 @@ int run(int count, char** arguments) {
     app.parse(count, arguments);
     raise_capabilities();
     for (const auto& [sub, command] : commands) {
-      if (sub->parsed()) return command();
+      if (sub->parsed()) return finish(command());
     }
   } catch (const CLI::RuntimeError& error) {
     return error.get_exit_code();

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <chrono>
 #include <cmath>
 #include <memory>
@@ -67,10 +68,32 @@ std::string peer_of(const output::Identity& identity, PeerInstance how) {
       nameless.friendly_name = {};
       return nameless.safe_peer();
     }
-    case PeerInstance::name:
-      return identity.safe_peer();
+    case PeerInstance::name: {
+      // The daemon changes '/', carbon takes ';' for a tag; names are distinct without them.
+      auto peer = identity.safe_peer();
+      std::replace_if(
+          peer.begin(), peer.end(), [](char c) { return c == '/' || c == ';'; }, '_');
+      return peer;
+    }
   }
   return {};
+}
+
+// A device, by its own name where that has only what collectd's writers keep. ('.' is '_' in
+// write_graphite, as for every plugin.)
+std::string to_place(const output::Identity& identity) {
+  const auto place = identity.place();
+  auto plain = place;
+  std::replace_if(
+      plain.begin(), plain.end(),
+      [](char c) {
+        const auto byte = static_cast<unsigned char>(c);
+        return byte < 0x80 && std::isalnum(byte) == 0 &&
+               std::string_view("_-.@+=~").find(c) == std::string_view::npos;
+      },
+      '_');
+  if (plain != place) (plain += '~') += text::to_mark(place);
+  return plain;
 }
 
 // Everything behind the metric's own instance: "-cpu0-laptop".
@@ -121,14 +144,7 @@ PeerInstance to_peer_instance(std::string_view option) {
 
 std::string to_part(std::string_view text) {
   if (text.size() <= longest_part) return std::string(text);
-  std::uint64_t hash = 0xcbf29ce484222325;  // FNV-1a
-  for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
-  std::string part(text::cut(text, longest_part - 7));
-  part += '~';
-  constexpr std::string_view alphabet =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-  for (int i = 0; i < 6; ++i) part += alphabet[hash >> (6 * i) & 63];
-  return part;
+  return std::string(text::cut(text, longest_part - 7)) + '~' + text::to_mark(text);
 }
 
 void Values::take(const Record& record) {
@@ -144,7 +160,7 @@ void Values::take(const Record& record) {
   list.values = values.data();
   list.time = NS_TO_CDTIME_T(static_cast<cdtime_t>(since_1970));
   copy(place->plugin.view(), list.plugin);
-  copy(identity.place(), list.plugin_instance);
+  copy(to_place(identity), list.plugin_instance);
   const auto meta = identity.public_key.empty() ? Meta() : to_meta(record.labels);
   list.meta = meta.get();
 
@@ -184,7 +200,7 @@ void Values::take(const Event& event) {
   message.copy(notification.message, message.size());
   copy(::hostname_g, notification.host);
   copy("wireguard", notification.plugin);
-  copy(identity.place(), notification.plugin_instance);
+  copy(to_place(identity), notification.plugin_instance);
   copy("gauge", notification.type);
   copy(joined(event.event.view(), to_tail(identity, peers_)), notification.type_instance);
   for (const auto& label : event.labels) {

@@ -16,7 +16,8 @@
 
 namespace wgvitals::telegraf {
 
-Output::Output() : flags_(::fcntl(STDOUT_FILENO, F_GETFL)) {
+Output::Output()
+    : flags_(::fcntl(STDOUT_FILENO, F_GETFL)), capacity_(::fcntl(STDOUT_FILENO, F_GETPIPE_SZ)) {
   (void)::fcntl(STDOUT_FILENO, F_SETFL, flags_ | O_NONBLOCK);
 }
 
@@ -30,12 +31,11 @@ void Output::clear() {
 // What a write takes whole or not at all, so that a reader that stops, or our own sudden end,
 // leaves no half line, which Telegraf would take for a whole one: a pipe PIPE_BUF bytes, or as much
 // as it holds while it is empty (pipe(7), fs/pipe.c), a file everything.
-std::size_t Output::whole_write() {
-  const int capacity = ::fcntl(STDOUT_FILENO, F_GETPIPE_SZ);
-  if (capacity < 0) return SIZE_MAX;
+std::size_t Output::whole_write() const {
+  if (capacity_ < 0) return SIZE_MAX;
   int unread = 0;
   const bool empty = ::ioctl(STDOUT_FILENO, FIONREAD, &unread) == 0 && unread == 0;
-  return empty ? std::max(static_cast<std::size_t>(capacity), std::size_t{PIPE_BUF}) : PIPE_BUF;
+  return empty ? std::max(static_cast<std::size_t>(capacity_), std::size_t{PIPE_BUF}) : PIPE_BUF;
 }
 
 // Only a line that is longer than that can be torn.

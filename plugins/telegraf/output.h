@@ -26,12 +26,13 @@ class Output {
   void finish(std::chrono::milliseconds wait);
 
  private:
-  static std::size_t whole_write();
+  std::size_t whole_write() const;
   std::size_t next_size() const;
 
   std::string lines_;
   std::size_t written_ = 0;
   int flags_;
+  int capacity_;  // of the pipe; below 0: it is none
 };
 
 }  // namespace wgvitals::telegraf

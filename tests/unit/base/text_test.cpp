@@ -86,7 +86,11 @@ TEST(TextToPrintable, KeepsValidUtf8AndReplacesEachOtherByte) {
       {"controls", "a\tb\nc\x1f\x7f", "a_b_c__"},
       {"a zero byte", std::string_view("a\0b", 3), "a_b"},
       {"C1 controls", "a\xc2\x85z", "a_z"},
-      {"the first behind them", "\xc2\xa0", "\xc2\xa0"},
+      {"the blank behind them", "a\xc2\xa0z", "a z"},
+      {"the first behind that", "\xc2\xa1", "\xc2\xa1"},
+      {"Unicode's blanks", "\u1680a\u2000b\u200ac\u2028d\u2029e\u202ff\u205fg\u3000",
+       " a b c d e f g "},
+      {"their neighbours", "\u200b\u2027\u3001", "\u200b\u2027\u3001"},
       {"a lone continuation", "a\x80z", "a_z"},
       {"a cut sequence at the end", "a\xe2\x82", "a__"},
       {"a cut sequence in the middle", "\xe2\x82z", "__z"},
@@ -99,6 +103,13 @@ TEST(TextToPrintable, KeepsValidUtf8AndReplacesEachOtherByte) {
       {"a byte that never stands", "\xff", "_"},
   };
   for (const auto& test : cases) EXPECT_EQ(to_printable(test.text), test.printable) << test.what;
+}
+
+TEST(TextToMark, TellsTextsApart) {
+  EXPECT_EQ(to_mark("a.b").size(), 6u);
+  EXPECT_EQ(to_mark("a.b"), to_mark("a.b"));
+  EXPECT_NE(to_mark("a.b"), to_mark("a_b"));
+  EXPECT_EQ(to_mark("").size(), 6u);
 }
 
 TEST(TextToPrintable, TakesAnotherReplacement) { EXPECT_EQ(to_printable("a\nb", ' '), "a b"); }

@@ -132,6 +132,9 @@ TEST(ReadLink, FindsOneByItsName) {
   const auto none = read_link(route, "wg1");
   ASSERT_FALSE(none);
   EXPECT_EQ(none.error().code, Errc::absent);
+  const auto impossible = read_link(route, "a_name_that_is_too_long");  // nobody is asked
+  ASSERT_FALSE(impossible);
+  EXPECT_EQ(impossible.error().code, Errc::absent);
 }
 
 }  // namespace

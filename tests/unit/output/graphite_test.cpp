@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "tests/support/things.h"
 
 namespace wgvitals::output {
@@ -71,6 +73,18 @@ TEST(Graphite, HasTheNamespaceInTheDevice) {
   const Label alone[] = {{&netns_label, "blue"}};
   EXPECT_EQ(path(alone), "wireguard.gate.wireguard_thing.@blue");
   EXPECT_EQ(path({}), "wireguard.gate.wireguard_thing");
+}
+
+TEST(Graphite, KeepsDevicesApartThatAreEscapedAlike) {
+  std::set<std::string> paths;
+  for (const auto* name : {"a.b", "a_b", "a b", "a:b"}) {
+    const Label labels[] = {{&device_label, name}};
+    paths.insert(path(labels));
+    EXPECT_TRUE(path(labels).starts_with("wireguard.gate.wireguard_thing.a_b")) << path(labels);
+    EXPECT_EQ(path(labels), path(labels));
+  }
+  EXPECT_EQ(paths.size(), 4u);
+  EXPECT_TRUE(paths.contains("wireguard.gate.wireguard_thing.a_b"));
 }
 
 TEST(Graphite, NamesAPeerByItsNameElseByItsSafeKey) {

@@ -257,6 +257,28 @@ TEST(ToPart, MarksWhatItCuts) {
   EXPECT_EQ(to_part(umlauts).size(), 126u);  // no half of one
 }
 
+TEST_F(ValuesTest, LeavesOutOfPeersNamesWhatTheDaemonOrCarbonTakesForMore) {
+  gathering_.peers.set_names({{key_text(1), {"/a;b/c", {}}}});
+  gathering_.add_device("wg0", 7);
+  gathering_.add_peer(key(1));
+  gathering_.gather(values_);
+  EXPECT_THAT(to_lines(daemon_.take_values()), Contains("wireguard-wg0/if_octets-_a_b_c 0:0"));
+}
+
+TEST_F(ValuesTest, KeepsDevicesApartThatAreEscapedAlike) {
+  const char* names[] = {"wg.1", "wg 1", "wg;1", "wg:1"};
+  for (std::uint32_t n = 0; n < std::size(names); ++n) gathering_.add_device(names[n], 7 + n);
+  gathering_.gather(values_);
+  std::set<std::string> devices;
+  for (const auto& list : daemon_.take_values()) {
+    const auto device = list.identifier.substr(0, list.identifier.find('/'));
+    if (device.starts_with("wireguard-wg")) devices.insert(device);
+  }
+  EXPECT_EQ(devices.size(), std::size(names));
+  EXPECT_TRUE(devices.contains("wireguard-wg.1"));
+  for (const auto& device : devices) EXPECT_EQ(device.find_first_of(" ;:"), device.npos) << device;
+}
+
 TEST_F(ValuesTest, CutsPartsThatAreTooLong) {
   gathering_.add_device(std::string(200, 'd'), 7);
   gathering_.gather(values_);
