@@ -1,4 +1,4 @@
-// RTM_NEWLINK messages.
+// RTM_NEWLINK messages, of any bytes.
 
 #include "common/kernel/link.h"
 

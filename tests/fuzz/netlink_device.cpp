@@ -1,8 +1,7 @@
-// Messages of a WG_CMD_GET_DEVICE dump.
-
-#include <cstdlib>
+// Messages of a WG_CMD_GET_DEVICE dump, of any bytes.
 
 #include "common/kernel/wireguard_netlink.h"
+#include "tests/fuzz/check.h"
 #include "tests/fuzz/messages.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -13,13 +12,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   fuzz::for_each_message(data, size, [&](const nlmsghdr& message) {
     if (well) well = kernel::parse_device_message(message, device, out).has_value();
   });
-  if (device.peer_count != out.peers.size()) std::abort();
+  fuzz::check(device.peer_count == out.peers.size(), "every peer is counted");
   if (!well) return 0;
   std::uint32_t next = 0;
   for (const auto& peer : out.peers) {
-    if (peer.first_prefix != next) std::abort();
+    fuzz::check(peer.first_prefix == next, "prefixes follow one another");
     next += peer.prefix_count;
   }
-  if (next != out.prefixes.size()) std::abort();
+  fuzz::check(next == out.prefixes.size(), "every prefix is some peer's");
   return 0;
 }

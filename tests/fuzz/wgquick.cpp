@@ -2,10 +2,8 @@
 
 #include "common/kernel/wgquick.h"
 
-#include <cstdlib>
-
-#include "common/model/key.h"
 #include "tests/fuzz/lines.h"
+#include "tests/fuzz/names.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace wgvitals;
@@ -14,11 +12,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     parser.take(line);
     return true;
   });
-  auto names = parser.finish();
-  for (const auto& [key, peer] : names) {
-    if (!key_from_base64(key)) std::abort();
-  }
-  make_distinct(names);
-  const LabelSets sets(names);
+  fuzz::check_names(parser.finish());
   return 0;
 }
