@@ -1,10 +1,14 @@
 #!/bin/bash
 # run.sh [PART]...: installs what is needed (as root), builds, runs the tests, and ends with a count
 # and a verdict. Long output goes to build/log. Parts:
-#   all    every test that CTest knows (the default)
-#   unit   live   guest   golden ...   those with this CTest label
+#   all    every test but the fuzz targets (the default)
+#   unit   live   guest   bench   built   those with this CTest label
+#   asan   with clang's address and undefined-behaviour sanitizers: the unit tests, some live ones,
+#          and each fuzz target for some seconds
+#   tsan   with clang's thread sanitizer: the unit tests of what has threads
 #   check  formatter, clang-tidy, layers
-#   asan   the unit tests, built with the address and undefined-behaviour sanitizers
+#   long   what is too long for every day: all live tests with the sanitizers, and each fuzz target
+#          for WGVITALS_FUZZ_SECONDS (default 300)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . packaging/progress.sh
@@ -12,6 +16,7 @@ cd "$(dirname "$0")/.."
 export PYTHONDONTWRITEBYTECODE=1
 export CMAKE_BUILD_PARALLEL_LEVEL="${CMAKE_BUILD_PARALLEL_LEVEL:-$(nproc)}"
 log=build/log
+short_fuzz=-DWGVITALS_FUZZ_SECONDS=8
 passed=0
 failed=0
 
@@ -34,8 +39,9 @@ count() {
   if step "$@"; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
 }
 
+# build PRESET [CMake's settings...]
 build() {
-  need step "configuring build/$1" "$log/$1-configure.log" cmake --preset "$1" &&
+  need step "configuring build/$1" "$log/$1-configure.log" cmake --preset "$@" &&
     need step "building build/$1" "$log/$1-build.log" cmake --build --preset "$1"
 }
 
@@ -74,16 +80,16 @@ run_tests() {
   if ((good == all && status != 0)); then failed=$((failed + 1)); fi
 }
 
-# clang-tidy for each of our files that build/dev compiles.
+# clang-tidy for each of our files that build/asan, clang's, compiles.
 tidy() {
   local files total
-  files=$(sed -n "s|^ *\"file\": \"\($PWD/[^\"]*\)\".*|\1|p" build/dev/compile_commands.json |
+  files=$(sed -n "s|^ *\"file\": \"\($PWD/[^\"]*\)\".*|\1|p" build/asan/compile_commands.json |
     grep -E "^$PWD/(common|plugins|tests)/" | sort -u)
-  [ -n "$files" ] || { echo "build/dev/compile_commands.json names none of our files"; return 1; }
+  [ -n "$files" ] || { echo "build/asan/compile_commands.json names none of our files"; return 1; }
   total=$(wc -l <<<"$files")
   # shellcheck disable=SC2016
   nl -w 1 -s ' ' <<<"$files" | xargs -P "$CMAKE_BUILD_PARALLEL_LEVEL" -L 1 bash -c '
-    said=$(clang-tidy-14 -quiet -p build/dev "$2" 2>&1) && status=0 || status=1
+    said=$(clang-tidy-14 -quiet -p build/asan "$2" 2>&1) && status=0 || status=1
     echo "[$1/$0] $2"
     ((status == 0)) || printf "%s\n" "$said"
     exit $status' "$total"
@@ -98,18 +104,28 @@ part() {
   say "== $1"
   case $1 in
     check)
-      need packaging/dependencies.sh build test check && build dev || return 0
+      need packaging/dependencies.sh build test check && build asan "$short_fuzz" || return 0
       count "format" "$log/format.log" format
       count "layers: the check itself" "$log/layers-self-test.log" tests/layers.py --self-test
       count "layers" "$log/layers.log" tests/layers.py
       count "clang-tidy" "$log/tidy.log" tidy
       ;;
     asan)
-      need packaging/dependencies.sh build test && build asan || return 0
-      run_tests asan asan
+      need packaging/dependencies.sh build test check && build asan "$short_fuzz" || return 0
+      run_tests asan asan -L '^(unit|fuzz)$'
+      run_tests asan-live asan -L '^live$' -R '\.(tunnel|collectd|faults_devices)$'
+      ;;
+    tsan)
+      need packaging/dependencies.sh build test check && build tsan || return 0
+      run_tests tsan tsan
+      ;;
+    long)
+      need packaging/dependencies.sh build test check &&
+        build asan -DWGVITALS_FUZZ_SECONDS="${WGVITALS_FUZZ_SECONDS:-300}" || return 0
+      run_tests long asan -L '^(live|fuzz)$'
       ;;
     *)
-      need packaging/dependencies.sh build test && build release && build dev || return 0
+      need packaging/dependencies.sh build test && build dev || return 0
       if [ "$1" = all ]; then run_tests all dev; else run_tests "$1" dev -L "^$1\$"; fi
       ;;
   esac
