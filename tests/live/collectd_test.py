@@ -10,7 +10,7 @@ import unittest
 import bed
 import fake_uapi
 from bed import PROGRAMS, wait_until
-from collectd import DAEMON, Collectd
+from collectd import DAEMON, Collectd, daemon
 from fake_uapi import FakeUapi
 from star import Star
 
@@ -151,7 +151,7 @@ class TunnelTest(unittest.TestCase):
     def test_daemon(self):
         """Without -f collectd forks after it has read its configuration: no thread may run by then."""
         collectd = Collectd(self.bed)
-        self.bed.here.run(DAEMON, "-C", str(collectd.config))
+        self.bed.here.run(*daemon(), "-C", str(collectd.config))
         wait_until(collectd.socket.exists, "collectd's socket")
         collectd.wait_for("wireguard-wg0/count-peers")
         pid = int((collectd.dir / "pid").read_text())
