@@ -345,4 +345,13 @@ const Option* Settings::find(std::string_view name) const {
   return nullptr;
 }
 
+std::optional<std::chrono::milliseconds> to_duration(const Option& option,
+                                                     const std::string& text) {
+  Settings settings({&option});
+  std::vector<Problem> problems;
+  settings.read({"", {{std::string(option.name.view()), {text}, 0}}}, problems);
+  if (!problems.empty()) return std::nullopt;
+  return settings.duration(option);
+}
+
 }  // namespace wgvitals::config

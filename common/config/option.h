@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -41,6 +42,9 @@ struct Option {
 std::string collectd_name(std::string_view name);    // "GatherWait"
 std::string expectation(const Option& option);       // `a time from 100ms to 60s such as "1s"`
 std::string to_toml_fallback(const Option& option);  // `"1s"`, `["a", "b"]`
+
+// A duration that stands alone, as an argument does; empty where it is none, or out of the range.
+std::optional<std::chrono::milliseconds> to_duration(const Option& option, const std::string& text);
 
 using Texts = std::vector<std::string>;
 using Setting = std::variant<bool, std::int64_t, std::chrono::milliseconds, std::string, Texts,

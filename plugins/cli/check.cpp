@@ -150,23 +150,16 @@ void print_options() {
   }
 }
 
-std::optional<milliseconds> to_time(const std::string& text) {
-  static constexpr config::Option time{"time", config::Takes::duration, "1h", "",
-                                       100,    30LL * 86'400'000};
-  config::Settings settings({&time});
-  std::vector<config::Problem> problems;
-  settings.read({"", {{"time", {text}, 0}}}, problems);
-  if (!problems.empty()) return std::nullopt;
-  return settings.duration(time);
-}
+constexpr config::Option time_option{"time", config::Takes::duration, "1h", "",
+                                     100,    30LL * 86'400'000};
 
 int run(const Asked& asked) {
   if (asked.options) {
     print_options();
     return 0;
   }
-  const auto outage = to_time(asked.outage);
-  const auto interval = to_time(asked.interval);
+  const auto outage = config::to_duration(time_option, asked.outage);
+  const auto interval = config::to_duration(time_option, asked.interval);
   if (!outage || !interval) {
     fmt::print(stderr, "error: --outage and --interval take a time such as 10s or 2h\n");
     return 2;

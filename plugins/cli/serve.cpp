@@ -50,14 +50,10 @@ class SignalsHeld {
 };
 
 milliseconds to_interval(const std::string& text) {
-  config::Settings settings({&interval_option});
-  std::vector<config::Problem> problems;
-  settings.read({"", {{"interval", {text}, 0}}}, problems);
-  if (!problems.empty()) {
-    throw CLI::ValidationError("--interval", "expected " + config::expectation(interval_option) +
-                                                 ", found '" + text + "'");
-  }
-  return settings.duration(interval_option);
+  const auto interval = config::to_duration(interval_option, text);
+  if (interval) return *interval;
+  throw CLI::ValidationError(
+      "--interval", "expected " + config::expectation(interval_option) + ", found '" + text + "'");
 }
 
 Destination to_place(const Service& asked, Log& log) {

@@ -8,14 +8,6 @@ namespace {
 constexpr config::Option poll_interval_option{
     "poll_interval", config::Takes::duration, "10s", "", 100, 86'400'000};
 
-std::optional<std::chrono::milliseconds> to_interval(const std::string& text) {
-  config::Settings settings({&poll_interval_option});
-  std::vector<config::Problem> problems;
-  settings.read({"", {{"poll_interval", {text}, 0}}}, problems);
-  if (!problems.empty()) return std::nullopt;
-  return settings.duration(poll_interval_option);
-}
-
 }  // namespace
 
 Arguments parse_arguments(std::span<const char* const> arguments) {
@@ -42,7 +34,7 @@ Arguments parse_arguments(std::span<const char* const> arguments) {
       parsed.config = take_value();
     } else if (name == "poll_interval") {
       const auto text = take_value();
-      parsed.poll_interval = text ? to_interval(*text) : std::nullopt;
+      parsed.poll_interval = text ? config::to_duration(poll_interval_option, *text) : std::nullopt;
       if (text && !parsed.poll_interval) {
         parsed.problems.push_back("-poll_interval: expected " +
                                   config::expectation(poll_interval_option) + ", found '" + *text +
