@@ -352,7 +352,7 @@ class OddNamesTest(unittest.TestCase):
         command = [program("wgvitals"), "once", "--format", "prometheus", "--config"]
         done = self.bed.here.run(*command, write(self.bed, toml(uapi_dir=str(sockets))))
         for name in ("c?", "d?"):
-            self.assertIn(f"{name}: left out, its name has control characters or is no UTF-8", done.stderr)
+            self.assertIn(f"{name}: left out, its name has control characters or wide blanks, or is no UTF-8", done.stderr)
         samples = prometheus.parse(done.stdout)
         devices = [dict(labels)["interface"] for name, labels in samples if name == "wireguard_device_peers"]
         self.assertEqual(devices, ["c_"])

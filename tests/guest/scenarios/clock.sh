@@ -18,9 +18,19 @@ END
 ip netns exec far wg setconf spoke /conf/spoke.conf
 ip -n far link set spoke up
 
+# ticked: the one with a clock of its own has gathered since.
+ticked() {
+  local before
+  before=$(stat -c %s /out/tick.out)
+  while (($(stat -c %s /out/tick.out) == before)); do sleep 0.05; done
+}
+
 # step SECONDS
 step() {
+  ticked
   date -s "@$(($(date +%s) + $1))" >/dev/null
+  ticked # perhaps one that had begun before
+  ticked
 }
 
 # from_here, from_there: a new handshake, begun by this end or the other.
