@@ -92,7 +92,7 @@ def in_influxdb(text: str) -> str:
 
 
 def in_collectd(text: str) -> str:
-    return text.removeprefix("/").replace("/", "_")
+    return re.sub("[/;]", "_", text)
 
 
 def quoted(text: str) -> str:
