@@ -13,6 +13,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <exception>
 #include <functional>
 #include <string>
 #include <vector>
@@ -241,18 +242,13 @@ void run(int gathers, std::uint32_t peers) {
   std::printf("%zu bytes\n", text.size());
 }
 
-}  // namespace
-}  // namespace wgvitals
-
-int main(int count, char** words) {
-  using wgvitals::text::to_number;
-  const std::vector<std::string> arguments(words + 1, words + count);
+int measure_all(const std::vector<std::string>& arguments) {
   std::vector<std::uint32_t> sizes;
   int gathers = 0;
   for (std::size_t i = 0; i < arguments.size(); ++i) {
     if (arguments[i] == "--gathers" && i + 1 < arguments.size()) {
-      gathers = to_number<int>(arguments[++i]).value_or(0);
-    } else if (const auto size = to_number<std::uint32_t>(arguments[i]); size && *size > 0) {
+      gathers = text::to_number<int>(arguments[++i]).value_or(0);
+    } else if (const auto size = text::to_number<std::uint32_t>(arguments[i]); size && *size > 0) {
       sizes.push_back(*size);
     } else {
       (void)std::fprintf(stderr, "usage: bench_replay [--gathers G] [PEERS...]\n");
@@ -262,9 +258,22 @@ int main(int count, char** words) {
   if (sizes.empty()) sizes = {1, 100, 10'000};
   for (const auto size : sizes) {
     if (gathers > 0) {
-      wgvitals::run(gathers, size);
+      run(gathers, size);
     } else {
-      wgvitals::show(size);
+      show(size);
     }
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace wgvitals
+
+int main(int count, char** words) {
+  try {
+    return wgvitals::measure_all({words + 1, words + count});
+  } catch (const std::exception& error) {
+    (void)std::fprintf(stderr, "error: %s\n", error.what());
+    return 1;
   }
 }
