@@ -10,6 +10,8 @@ class Report {
  public:
   virtual ~Report() = default;
   virtual void failed(const Error& error) = 0;
+  // What is as it is here, and no failure: a lesser way is taken, or there is none. Logged once.
+  virtual void noted(const Error& /*why*/) {}
   virtual void retried() = 0;  // a torn reading was begun anew
 };
 

@@ -45,12 +45,13 @@ std::optional<std::string_view> next_line(std::string_view& rest) {
 }
 
 std::optional<std::string_view> next_word(std::string_view& rest) {
-  const auto start = rest.find_first_not_of(" \t");
-  if (start == std::string_view::npos) return std::nullopt;
-  rest.remove_prefix(start);
-  const auto word = rest.substr(0, rest.find_first_of(" \t"));
-  rest.remove_prefix(word.size());
-  return word;
+  // find_first_of() calls a function for each character.
+  const auto is_blank = [](char c) { return c == ' ' || c == '\t'; };
+  const auto* const start = std::find_if_not(rest.begin(), rest.end(), is_blank);
+  const auto* const end = std::find_if(start, rest.end(), is_blank);
+  const std::string_view word(start, end);
+  rest = std::string_view(end, rest.end());
+  return word.empty() ? std::nullopt : std::optional(word);
 }
 
 std::string_view trim(std::string_view text) {

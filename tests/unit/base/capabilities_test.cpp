@@ -5,6 +5,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <array>
 #include <cstdint>
 #include <fstream>
 #include <string>
@@ -29,6 +30,13 @@ void drop_effective() {
   ASSERT_EQ(::syscall(SYS_capget, &header, data), 0);
   for (auto& half : data) half.effective = 0;
   ASSERT_EQ(::syscall(SYS_capset, &header, data), 0);
+}
+
+TEST(Capabilities, AreGrantedWithThoseThatAreThere) {
+  EXPECT_EQ(to_grant(std::array{Capability::net_admin, Capability::bpf},
+                     std::array{Capability::perfmon, Capability::bpf}),
+            "setcap cap_net_admin,cap_perfmon,cap_bpf=p on the program, or "
+            "AmbientCapabilities=CAP_PERFMON CAP_BPF (root: CapabilityBoundingSet=) in its unit");
 }
 
 // Capabilities are a thread's own, so this spoils nothing for other tests.
