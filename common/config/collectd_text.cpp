@@ -47,6 +47,15 @@ std::string_view block_name(std::string_view inside) {
   return text::next_word(inside).value_or("");
 }
 
+// What stands behind the name, up to '>', which a quoted text may hold.
+std::string title_of(std::string_view inside) {
+  inside = text::trim(inside);
+  inside.remove_prefix(block_name(inside).size());
+  const auto word = next_value(inside);
+  const bool ends = !word || (!word->quoted && word->value == Value(std::string(">")));
+  return ends ? std::string() : to_title(word->value);
+}
+
 bool is_our_block(std::string_view inside) {
   const auto name = text::next_word(inside);
   if (!name || !text::equal_ignoring_case(*name, "plugin")) return false;
@@ -55,52 +64,82 @@ bool is_our_block(std::string_view inside) {
   return text != nullptr && text::equal_ignoring_case(*text, "wireguard");
 }
 
+Item to_item(std::string_view rest, int line) {
+  Item item{std::string(text::next_word(rest).value_or("")), {}, line};
+  while (auto word = next_value(rest)) item.values.push_back(std::move(word->value));
+  return item;
+}
+
+struct Begun {
+  std::string_view name;
+  int line;
+};
+
+// What is begun and not ended, and what was read of it.
+class Reader {
+ public:
+  explicit Reader(std::string file) : section_{std::move(file), {}} {}
+
+  void begin(std::string_view inside, int line) {
+    open_.push_back({block_name(inside), line});
+    const auto& name = open_.back().name;
+    if (ours_ == 0) {
+      if (is_our_block(inside)) ours_ = open_.size();
+    } else if (open_.size() == ours_ + 1) {
+      section_.blocks.push_back({std::string(name), title_of(inside), {}, line});
+    } else {
+      section_.blocks.back().items.push_back({fmt::format("<{}>", name), {}, line});
+    }
+  }
+  void end() {
+    if (open_.size() == ours_) ours_ = 0;
+    open_.pop_back();
+  }
+  void take(std::string_view option, int line) {
+    if (ours_ == 0 || open_.size() > ours_ + 1) return;
+    auto& items = open_.size() == ours_ ? section_.items : section_.blocks.back().items;
+    items.push_back(to_item(option, line));
+  }
+
+  const Begun* last() const { return open_.empty() ? nullptr : &open_.back(); }
+  Section& section() { return section_; }
+
+ private:
+  Section section_;
+  std::vector<Begun> open_;
+  std::size_t ours_ = 0;  // the depth at which our block began, from 1; 0: outside
+};
+
 }  // namespace
 
 Result<Section> parse_collectd(std::string_view text, std::string file) {
-  Section section{std::move(file), {}};
+  Reader reader(std::move(file));
   const auto fail = [&](int line, std::string why) {
-    return Error{Errc::malformed, 0, to_text(section.file, {line, std::move(why)})};
+    return Error{Errc::malformed, 0, to_text(reader.section().file, {line, std::move(why)})};
   };
-  struct Block {
-    std::string_view name;
-    int line;
-  };
-  std::vector<Block> open;
-  std::size_t ours = 0;  // the depth at which our block began, from 1; 0: outside
   int line = 0;
   while (const auto raw = text::next_line(text)) {
     ++line;
-    auto rest = text::trim(*raw);
+    const auto rest = text::trim(*raw);
     if (rest.empty() || rest.front() == '#') continue;
+    const auto* last = reader.last();
     if (rest.starts_with("</")) {
-      if (open.empty()) return fail(line, "a block ends that did not begin");
+      if (last == nullptr) return fail(line, "a block ends that did not begin");
       const auto name = block_name(rest.substr(2));
-      if (!text::equal_ignoring_case(name, open.back().name)) {
-        return fail(line, fmt::format("</{}> does not end <{}> of line {}", name, open.back().name,
-                                      open.back().line));
+      if (!text::equal_ignoring_case(name, last->name)) {
+        return fail(
+            line, fmt::format("</{}> does not end <{}> of line {}", name, last->name, last->line));
       }
-      if (open.size() == ours) ours = 0;
-      open.pop_back();
-      continue;
-    }
-    if (rest.front() == '<') {
+      reader.end();
+    } else if (rest.front() == '<') {
       if (rest.find('>') == std::string_view::npos) return fail(line, "'>' is missing");
-      open.push_back({block_name(rest.substr(1)), line});
-      if (ours != 0) {
-        section.items.push_back({std::string(open.back().name), {}, line});
-      } else if (is_our_block(rest.substr(1))) {
-        ours = open.size();
-      }
-      continue;
+      reader.begin(rest.substr(1), line);
+    } else {
+      reader.take(rest, line);
     }
-    if (ours == 0 || open.size() != ours) continue;
-    Item item{std::string(text::next_word(rest).value_or("")), {}, line};
-    while (auto word = next_value(rest)) item.values.push_back(std::move(word->value));
-    section.items.push_back(std::move(item));
   }
-  if (!open.empty()) return fail(open.back().line, "a block does not end");
-  return section;
+  if (const auto* last = reader.last()) return fail(last->line, "a block does not end");
+  return std::move(reader.section());
 }
 
 }  // namespace wgvitals::config

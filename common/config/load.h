@@ -16,6 +16,6 @@ struct Loaded {
 };
 
 // The execd's TOML. An unreadable or broken file leaves the fallbacks.
-Loaded load_toml(const Root& root, const std::string& path, std::vector<const Option*> schema);
+Loaded load_toml(const Root& root, const std::string& path, Schema schema);
 
 }  // namespace wgvitals::config

@@ -17,6 +17,8 @@ namespace {
 
 using std::chrono::milliseconds;
 
+constexpr std::string_view passed_over = "passed over ('wgvitals check --options' lists all)";
+
 std::vector<std::string_view> split(std::string_view text, char separator) {
   std::vector<std::string_view> parts;
   while (!text.empty()) {
@@ -188,11 +190,6 @@ bool same_name(std::string_view configured, std::string_view name) {
 
 }  // namespace
 
-std::string to_text(const std::string& file, const Problem& problem) {
-  if (problem.line == 0) return file + ": " + problem.text;
-  return fmt::format("{}:{}: {}", file, problem.line, problem.text);
-}
-
 std::string collectd_name(std::string_view name) {
   std::string camel;
   bool capital = true;
@@ -230,7 +227,7 @@ std::string expectation(const Option& option) {
     case Takes::patterns:
       return "names or /regular expressions/ in quotes";
     case Takes::pairs:
-      return "a public key and a text";
+      return "a key and a text";
     case Takes::triples:
       return "a public key, a label and a text";
   }
@@ -258,85 +255,118 @@ std::string to_toml_fallback(const Option& option) {
   }
 }
 
-Settings::Settings(std::vector<const Option*> schema) : schema_(std::move(schema)) {
-  for (const auto* option : schema_) settings_.push_back(to_fallback(*option));
+const BlockKind* find_block(const Schema& schema, std::string_view name) {
+  const auto found = std::find_if(schema.blocks.begin(), schema.blocks.end(),
+                                  [&](auto* kind) { return same_name(name, kind->name.view()); });
+  return found != schema.blocks.end() ? *found : nullptr;
+}
+
+Settings::Settings(Schema schema) : schema_(std::move(schema)) {
+  for (const auto* option : schema_.options) settings_.push_back(to_fallback(*option));
 }
 
 void Settings::read(const Section& section, std::vector<Problem>& problems) {
   std::vector<const Option*> begun;  // lists whose fallback has been replaced
-  for (const auto& item : section.items) {
-    const auto complain = [&](std::string text) {
-      problems.push_back({item.line, item.name + ": " + std::move(text)});
-    };
-    const auto* option = find(item.name);
-    if (option == nullptr) {
-      complain("unknown option, passed over ('wgvitals check --options' lists all)");
-      continue;
-    }
-    auto& setting = settings_[index_of(*option)];
-    const auto expected = [&] {
-      std::string found;
-      for (const auto& value : item.values) found += (found.empty() ? "" : " ") + show(value);
-      complain(fmt::format("expected {}, found {}; using {}", expectation(*option),
-                           found.empty() ? "nothing" : found, to_toml_fallback(*option)));
-    };
-    const auto texts = to_texts(item.values);
-    switch (option->takes) {
-      case Takes::texts:
-      case Takes::patterns: {
-        if (!texts) {
-          expected();
-          break;
-        }
-        // Several lines add up, as in collectd; the first replaces the fallback.
-        auto& list = std::get<Texts>(setting);
-        if (std::find(begun.begin(), begun.end(), option) == begun.end()) {
-          list.clear();
-          begun.push_back(option);
-        }
-        for (const auto& text : *texts) {
-          const auto pattern = Pattern::parse(text);
-          if (option->takes == Takes::texts || pattern) {
-            list.push_back(text);
-          } else {
-            complain("a regular expression does not compile, passed over: " +
-                     pattern.error().where);
-          }
-        }
+  for (const auto& item : section.items) read(item, begun, problems);
+  for (const auto& block : section.blocks) read(block, problems);
+}
+
+void Settings::read(const Block& block, std::vector<Problem>& problems) {
+  const auto* kind = find_block(schema_, block.name);
+  if (kind == nullptr) {
+    problems.push_back({block.line, fmt::format("{}: unknown block, {}", block.name, passed_over)});
+    return;
+  }
+  Settings settings(Schema{{kind->options.begin(), kind->options.end()}});
+  settings.title_ = block.title;
+  settings.line_ = block.line;
+  std::vector<Problem> found;
+  settings.read({{}, block.items}, found);
+  add_problems(block, std::move(found), problems);
+  blocks_.emplace_back(kind, std::move(settings));
+}
+
+void Settings::read(const Item& item, std::vector<const Option*>& begun,
+                    std::vector<Problem>& problems) {
+  const auto complain = [&](std::string text) {
+    problems.push_back({item.line, item.name + ": " + std::move(text)});
+  };
+  const auto* option = find(item.name);
+  if (option == nullptr) {
+    complain(fmt::format("unknown option, {}", passed_over));
+    return;
+  }
+  auto& setting = settings_[index_of(*option)];
+  const auto expected = [&] {
+    std::string found;
+    for (const auto& value : item.values) found += (found.empty() ? "" : " ") + show(value);
+    complain(fmt::format("expected {}, found {}; using {}", expectation(*option),
+                         found.empty() ? "nothing" : found, to_toml_fallback(*option)));
+  };
+  const auto texts = to_texts(item.values);
+  switch (option->takes) {
+    case Takes::texts:
+    case Takes::patterns: {
+      if (!texts) {
+        expected();
         break;
       }
-      case Takes::pairs:
-      case Takes::triples: {
-        const std::size_t wanted = option->takes == Takes::pairs ? 2 : 3;
-        if (!texts || texts->size() != wanted) {
-          complain(fmt::format("expected {}; this line is passed over", expectation(*option)));
-          break;
-        }
-        std::get<std::vector<Texts>>(setting).push_back(*texts);
-        break;
+      // Several lines add up, as in collectd; the first replaces the fallback.
+      auto& list = std::get<Texts>(setting);
+      if (std::find(begun.begin(), begun.end(), option) == begun.end()) {
+        list.clear();
+        begun.push_back(option);
       }
-      default: {
-        auto read = item.values.size() == 1 ? to_setting(*option, item.values.front())
-                                            : std::optional<Setting>();
-        if (read) {
-          setting = std::move(*read);
+      for (const auto& text : *texts) {
+        const auto pattern = Pattern::parse(text);
+        if (option->takes == Takes::texts || pattern) {
+          list.push_back(text);
         } else {
-          setting = to_fallback(*option);
-          expected();
+          complain("a regular expression does not compile, passed over: " + pattern.error().where);
         }
+      }
+      break;
+    }
+    case Takes::pairs:
+    case Takes::triples: {
+      const std::size_t wanted = option->takes == Takes::pairs ? 2 : 3;
+      if (!texts || texts->size() != wanted) {
+        complain(fmt::format("expected {}; this line is passed over", expectation(*option)));
+        break;
+      }
+      std::get<std::vector<Texts>>(setting).push_back(*texts);
+      break;
+    }
+    default: {
+      auto read = item.values.size() == 1 ? to_setting(*option, item.values.front())
+                                          : std::optional<Setting>();
+      if (read) {
+        setting = std::move(*read);
+      } else {
+        setting = to_fallback(*option);
+        expected();
       }
     }
   }
 }
 
+std::vector<const Settings*> Settings::blocks(const BlockKind& kind) const {
+  std::vector<const Settings*> blocks;
+  for (const auto& [of, settings] : blocks_) {
+    if (of == &kind) blocks.push_back(&settings);
+  }
+  return blocks;
+}
+
 std::size_t Settings::index_of(const Option& option) const {
-  const auto found = std::find(schema_.begin(), schema_.end(), &option);
-  if (found == schema_.end()) throw std::logic_error("an option outside its schema");
-  return static_cast<std::size_t>(found - schema_.begin());
+  const auto& options = schema_.options;
+  const auto found = std::find(options.begin(), options.end(), &option);
+  if (found == options.end()) throw std::logic_error("an option outside its schema");
+  return static_cast<std::size_t>(found - options.begin());
 }
 
 const Option* Settings::find(std::string_view name) const {
-  for (const auto* option : schema_) {
+  for (const auto* option : schema_.options) {
     if (same_name(name, option->name.view())) return option;
     for (const auto alias : split(option->aliases, ' ')) {
       if (same_name(name, alias)) return option;
@@ -347,7 +377,7 @@ const Option* Settings::find(std::string_view name) const {
 
 std::optional<std::chrono::milliseconds> to_duration(const Option& option,
                                                      const std::string& text) {
-  Settings settings({&option});
+  Settings settings(Schema{{&option}});
   std::vector<Problem> problems;
   settings.read({"", {{std::string(option.name.view()), {text}, 0}}}, problems);
   if (!problems.empty()) return std::nullopt;

@@ -39,6 +39,22 @@ struct Option {
   std::string_view aliases = {};  // parted by blanks
 };
 
+// A kind of block with its own options. In collectd its name is as an option's: <Ping>. Where an
+// option has the same name, a TOML file can say only one of the two: a key has one value.
+struct BlockKind {
+  Name name;
+  std::string_view help;
+  std::span<const Option* const> options;
+};
+
+struct Schema {
+  std::vector<const Option*> options;
+  std::vector<const BlockKind*> blocks = {};
+};
+
+// Whichever host's spelling `name` has; null: there is none.
+const BlockKind* find_block(const Schema& schema, std::string_view name);
+
 std::string collectd_name(std::string_view name);    // "GatherWait"
 std::string expectation(const Option& option);       // `a time from 100ms to 60s such as "1s"`
 std::string to_toml_fallback(const Option& option);  // `"1s"`, `["a", "b"]`
@@ -53,8 +69,8 @@ using Setting = std::variant<bool, std::int64_t, std::chrono::milliseconds, std:
 // What holds for each option of a schema.
 class Settings {
  public:
-  // The fallbacks.
-  explicit Settings(std::vector<const Option*> schema);
+  // The fallbacks, and no blocks.
+  explicit Settings(Schema schema);
 
   // What `section` says; what is unknown or wrong is added to `problems`, and the fallback stays.
   void read(const Section& section, std::vector<Problem>& problems);
@@ -70,7 +86,12 @@ class Settings {
     return get<std::vector<Texts>>(option);
   }
 
-  std::span<const Option* const> schema() const { return schema_; }
+  // Each block of this kind that was read, in its order; what it does not say has its fallback.
+  std::vector<const Settings*> blocks(const BlockKind& kind) const;
+  const std::string& title() const { return title_; }  // of a block: what stands behind its name
+  int line() const { return line_; }                   // of a block; 0: not known
+
+  const Schema& schema() const { return schema_; }
   void set(const Option& option, Setting setting) {
     settings_[index_of(option)] = std::move(setting);
   }
@@ -80,11 +101,16 @@ class Settings {
   const T& get(const Option& option) const {
     return std::get<T>(settings_[index_of(option)]);
   }
+  void read(const Item& item, std::vector<const Option*>& begun, std::vector<Problem>& problems);
+  void read(const Block& block, std::vector<Problem>& problems);
   std::size_t index_of(const Option& option) const;
   const Option* find(std::string_view name) const;
 
-  std::vector<const Option*> schema_;
+  Schema schema_;
   std::vector<Setting> settings_;
+  std::vector<std::pair<const BlockKind*, Settings>> blocks_;
+  std::string title_;
+  int line_ = 0;
 };
 
 }  // namespace wgvitals::config

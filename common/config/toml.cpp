@@ -17,7 +17,7 @@
 
 #include <cstdlib>
 
-#include "common/config/section.h"
+#include "common/config/option.h"
 
 namespace wgvitals::config {
 namespace {
@@ -61,10 +61,12 @@ std::string expand_environment(std::string_view text) {
 std::optional<int> find_endless_key(std::string_view text) {
   constexpr int most_dots = 250;
   int line = 1, dots = 0;
+  char before = '\0';
   for (const char c : text) {
     if (c == '\n') ++line;
-    if (c == '.' && ++dots > most_dots) return line;
+    if (c == '.' && before != '.' && ++dots > most_dots) return line;  // "..." is in no key
     if (std::string_view("\n=,[]{}").find(c) != std::string_view::npos) dots = 0;
+    before = c;
   }
   return std::nullopt;
 }
@@ -86,15 +88,15 @@ bool add_scalar(const toml::node& node, Item& item) {
   return true;
 }
 
-// `keys` stand before the value: names."KEY" = "x" is the item names with the values KEY and x.
-void add_items(const toml::node& node, Item item, Section& section,
+// names."KEY" = "x" is the item names with the values KEY and x.
+void add_items(const toml::node& node, Item item, std::vector<Item>& items,
                std::vector<Problem>& problems) {
   item.line = line_of(node);
   if (const auto* table = node.as_table()) {
     for (const auto& [key, value] : *table) {
       Item below = item;
       below.values.emplace_back(std::string(key.str()));
-      add_items(value, std::move(below), section, problems);
+      add_items(value, std::move(below), items, problems);
     }
     return;
   }
@@ -105,10 +107,21 @@ void add_items(const toml::node& node, Item item, Section& section,
     plain = add_scalar(node, item);
   }
   if (plain) {
-    section.items.push_back(std::move(item));
+    items.push_back(std::move(item));
   } else {
     problems.push_back({item.line, item.name + ": a value of a kind that no option takes"});
   }
+}
+
+void add_block(const toml::table& table, std::string_view name, Section& section,
+               std::vector<Problem>& problems) {
+  Block block{std::string(name), {}, {}, line_of(table)};
+  std::vector<Problem> found;
+  for (const auto& [key, value] : table) {
+    add_items(value, {std::string(key.str()), {}, 0}, block.items, found);
+  }
+  add_problems(block, std::move(found), problems);
+  section.blocks.push_back(std::move(block));
 }
 
 const toml::table* find_options(const toml::table& document, std::vector<Problem>& problems) {
@@ -128,7 +141,7 @@ const toml::table* find_options(const toml::table& document, std::vector<Problem
 
 }  // namespace
 
-Result<Section> parse_toml(std::string_view text, std::string file,
+Result<Section> parse_toml(std::string_view text, std::string file, const Schema& schema,
                            std::vector<Problem>& problems) {
   const auto expanded = expand_environment(text);
   if (const auto line = find_endless_key(expanded)) {
@@ -144,7 +157,15 @@ Result<Section> parse_toml(std::string_view text, std::string file,
   Section section{std::move(file), {}};
   if (const auto* options = find_options(parsed.table(), problems)) {
     for (const auto& [key, value] : *options) {
-      add_items(value, {std::string(key.str()), {}, 0}, section, problems);
+      if (value.is_array_of_tables()) {
+        for (const auto& table : *value.as_array()) {
+          add_block(*table.as_table(), key.str(), section, problems);
+        }
+      } else if (value.is_table() && find_block(schema, key.str()) != nullptr) {
+        add_block(*value.as_table(), key.str(), section, problems);
+      } else {
+        add_items(value, {std::string(key.str()), {}, 0}, section.items, problems);
+      }
     }
   } else {
     problems.push_back({0, "no [[inputs.wgvitals]]: every option has its default"});

@@ -1,11 +1,17 @@
 #include "common/model/address.h"
 
 #include <arpa/inet.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstring>
+#include <string>
+
+#include "common/base/text.h"
 
 namespace wgvitals {
 namespace {
@@ -107,6 +113,67 @@ std::string_view to_text(const Prefix& prefix, std::span<char> buffer) {
   *out++ = '/';
   out = put_octet(out, prefix.length);
   return {buffer.data(), static_cast<std::size_t>(out - buffer.data())};
+}
+
+std::string_view to_address_text(const Endpoint& endpoint, std::span<char> buffer) {
+  if (endpoint.family == AddressFamily::none || buffer.size() < longest_endpoint) return {};
+  const char* end = put_address(buffer.data(), endpoint.family, endpoint.address);
+  return {buffer.data(), static_cast<std::size_t>(end - buffer.data())};
+}
+
+std::optional<Endpoint> parse_address(std::string_view text) {
+  const std::string address(text.substr(0, text.find('%')));
+  Endpoint endpoint;
+  if (::inet_pton(AF_INET, address.c_str(), endpoint.address.data()) == 1) {
+    endpoint.family = AddressFamily::ipv4;
+    return address.size() == text.size() ? std::optional(endpoint) : std::nullopt;
+  }
+  if (::inet_pton(AF_INET6, address.c_str(), endpoint.address.data()) != 1) return std::nullopt;
+  endpoint.family = AddressFamily::ipv6;
+  if (address.size() == text.size()) return endpoint;
+  const std::string zone(text.substr(address.size() + 1));
+  endpoint.scope = text::to_number<std::uint32_t>(zone).value_or(::if_nametoindex(zone.c_str()));
+  return endpoint.scope != 0 ? std::optional(endpoint) : std::nullopt;
+}
+
+unsigned to_sockaddr(const Endpoint& endpoint, sockaddr_storage& address) {
+  if (endpoint.family == AddressFamily::ipv4) {
+    sockaddr_in ipv4{};
+    ipv4.sin_family = AF_INET;
+    ipv4.sin_port = htons(endpoint.port);
+    std::memcpy(&ipv4.sin_addr, endpoint.address.data(), sizeof ipv4.sin_addr);
+    std::memcpy(&address, &ipv4, sizeof ipv4);
+    return sizeof ipv4;
+  }
+  if (endpoint.family == AddressFamily::ipv6) {
+    sockaddr_in6 ipv6{};
+    ipv6.sin6_family = AF_INET6;
+    ipv6.sin6_port = htons(endpoint.port);
+    ipv6.sin6_scope_id = endpoint.scope;
+    std::memcpy(&ipv6.sin6_addr, endpoint.address.data(), sizeof ipv6.sin6_addr);
+    std::memcpy(&address, &ipv6, sizeof ipv6);
+    return sizeof ipv6;
+  }
+  return 0;
+}
+
+Endpoint to_endpoint(const sockaddr_storage& address) {
+  Endpoint endpoint;
+  if (address.ss_family == AF_INET) {
+    sockaddr_in ipv4;
+    std::memcpy(&ipv4, &address, sizeof ipv4);
+    endpoint.family = AddressFamily::ipv4;
+    endpoint.port = ntohs(ipv4.sin_port);
+    std::memcpy(endpoint.address.data(), &ipv4.sin_addr, sizeof ipv4.sin_addr);
+  } else if (address.ss_family == AF_INET6) {
+    sockaddr_in6 ipv6;
+    std::memcpy(&ipv6, &address, sizeof ipv6);
+    endpoint.family = AddressFamily::ipv6;
+    endpoint.port = ntohs(ipv6.sin6_port);
+    endpoint.scope = ipv6.sin6_scope_id;
+    std::memcpy(endpoint.address.data(), &ipv6.sin6_addr, sizeof ipv6.sin6_addr);
+  }
+  return endpoint;
 }
 
 }  // namespace wgvitals

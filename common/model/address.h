@@ -4,8 +4,12 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
+
+struct sockaddr;
+struct sockaddr_storage;
 
 namespace wgvitals {
 
@@ -33,5 +37,16 @@ constexpr std::size_t longest_prefix = 44;    // "...39 characters.../128"
 // Telegraf), "10.0.0.0/8". Into `buffer`, of at least the longest; empty for family none.
 std::string_view to_text(const Endpoint& endpoint, std::span<char> buffer);
 std::string_view to_text(const Prefix& prefix, std::span<char> buffer);
+
+// The address alone, with no brackets and no port: "2001:db8::1".
+std::string_view to_address_text(const Endpoint& endpoint, std::span<char> buffer);
+
+// An address as it is written, without a port: "192.0.2.1", "2001:db8::1", "fe80::1%eth0". Empty
+// for anything else, a name included: nothing is looked up.
+std::optional<Endpoint> parse_address(std::string_view text);
+
+// For system calls. The size of what was written; 0 for family none.
+unsigned to_sockaddr(const Endpoint& endpoint, sockaddr_storage& address);
+Endpoint to_endpoint(const sockaddr_storage& address);
 
 }  // namespace wgvitals

@@ -25,8 +25,9 @@ struct Link {
   std::string name;
   std::string kind;  // IFLA_INFO_KIND: "wireguard", "tun"
   std::uint32_t index = 0;
-  std::uint32_t flags = 0;  // IFF_UP and others
-  std::uint32_t mtu = 0;    // bytes
+  std::uint32_t flags = 0;         // IFF_UP and others
+  std::uint32_t mtu = 0;           // bytes
+  std::optional<bool> threaded{};  // threads of its own take in its packets (threaded NAPI)
   std::optional<LinkCounters> counters;
 };
 
@@ -55,8 +56,10 @@ struct SeenDevice {
   std::string name;
   std::string netns;  // as configured; empty: our own
   DeviceIdentity identity;
-  std::optional<Link> link;  // empty: in a namespace that we do not read
+  std::optional<PublicKey> key;  // its own; empty: it has none, or it was not told
+  std::optional<Link> link;      // empty: in a namespace that we do not read
   bool userspace = false;
+  std::uint32_t process = 0;  // userspace: the id of who answers; 0: not to be seen from here
   bool handshakes_are_ages = false;  // boringtun tells how long ago
   std::uint16_t listen_port = 0;
   std::uint32_t fwmark = 0;

@@ -91,6 +91,11 @@ struct LabelName {
 struct Place {
   Name plugin;
   const LabelName* plugin_instance = nullptr;  // empty: none
+  const LabelName* without = nullptr;          // a label that is no part of the identifier here
+  // Told as NaN where a record lacks them, as the stock plugin of this name does.
+  std::span<const Metric* const> as_nan = {};
+  // In front of the label's value in the plugin instance ("probe_"); empty: that is the device.
+  std::string_view prefix = {};
 };
 
 // One line of line protocol. What is told in several lines has several families of the same name.

@@ -50,10 +50,14 @@ void make_distinct(PeerNames& names, std::size_t limit) {
 LabelSets::LabelSets(const PeerNames& names) : sets_(1) {
   sets_.reserve(names.size() + 1);
   for (const auto& [key, peer] : names) {
-    if (peer.friendly_name.empty() && peer.labels.empty()) continue;
+    if (peer == PeerLabels{}) continue;
     by_key_.emplace(key, static_cast<std::uint32_t>(sets_.size()));
     auto& set = sets_.emplace_back();
     set.friendly_name = peer.friendly_name;
+    const auto label_says = peer.labels.find("expect");
+    set.sometimes_away = !peer.expect.empty()
+                             ? peer.expect == "sometimes"
+                             : label_says != peer.labels.end() && label_says->second == "sometimes";
     for (const auto& label : peer.labels) {
       if (set.texts.size() == most_peer_labels) break;
       set.texts.emplace_back(label.first, text::to_printable(label.second));

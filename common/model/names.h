@@ -17,6 +17,8 @@ namespace wgvitals {
 struct PeerLabels {
   std::string friendly_name;  // empty: none
   std::map<std::string, std::string, std::less<>> labels;
+  std::string expect =
+      {};  // "sometimes": it may be away or asleep; else the label of this name says so
   friend bool operator==(const PeerLabels&, const PeerLabels&) = default;
 };
 
@@ -41,6 +43,7 @@ class LabelSets {
   // Without the friendly name. Valid until the sets are replaced.
   std::span<const Label> labels(std::uint32_t set) const { return sets_[set].views; }
   std::string_view friendly_name(std::uint32_t set) const { return sets_[set].friendly_name; }
+  bool is_sometimes_away(std::uint32_t set) const { return sets_[set].sometimes_away; }
 
  private:
   struct Set {
@@ -48,6 +51,7 @@ class LabelSets {
     std::vector<std::pair<std::string, std::string>> texts;
     std::vector<LabelName> names;
     std::vector<Label> views;
+    bool sometimes_away = false;
   };
 
   std::vector<Set> sets_;

@@ -137,6 +137,8 @@ void Peers::rebuild_index(std::size_t buckets) {
 void Peers::name(Slot slot) {
   auto& row = rows_[slot];
   row.labels = sets_.find(key_text(slot));
+  row.sometimes_away = sets_.is_sometimes_away(row.labels);
+  row.naming = ++namings_;
   row.selected = selection_.wants(key_text(slot), sets_.friendly_name(row.labels));
 }
 

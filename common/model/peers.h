@@ -44,11 +44,18 @@ struct Peer {
   std::uint32_t handshakes = 0, endpoint_changes = 0, counter_resets = 0;  // seen since start
   std::uint32_t reading = 0;  // the last one that saw it
   std::uint32_t protocol_version = 0;
+  std::uint32_t naming = 0;  // another number each time that the row is named or selected anew
+  // Bytes of WireGuard messages that carried our own probes, settled since the reading before: part
+  // of tx_gained, of this reading or of the last.
+  std::uint32_t pinged_bytes = 0;
+  float tunnel_rtt_ms = 0;  // mean of the window's answered probes through the tunnel; 0: none
   std::uint16_t keepalive_s = 0;
   bool live : 1 = false;      // the slot is in use
   bool selected : 1 = false;  // by the configuration
   bool shown : 1 = false;     // selected, and not cut by a limit
   bool preshared_key_set : 1 = false;
+  bool sometimes_away : 1 = false;  // as configured: its silence is no fault, and it is not probed
+  bool pinged : 1 = false;          // sessions and traffic may be our own probes', nobody's wish
 };
 
 // The labels of a record about a peer.
@@ -96,6 +103,9 @@ class Peers {
   bool current(const Device& device) const { return device.live && device.reading == reading_; }
 
   std::string_view key_text(Slot slot) const { return view(key_texts_[slot]); }
+  std::string_view friendly_name(Slot slot) const {
+    return sets_.friendly_name(rows_[slot].labels);
+  }
   PeerLabelList labels(Slot slot) const;           // all
   PeerLabelList identity_labels(Slot slot) const;  // without those from configuration
   static void add_device_labels(const Device& device, PeerLabelList& list);
@@ -123,6 +133,7 @@ class Peers {
   std::uint32_t reading_ = 0;
   LabelSets sets_;
   Selection selection_;
+  std::uint32_t namings_ = 0;
 };
 
 }  // namespace wgvitals

@@ -18,7 +18,7 @@ std::string Identity::safe_peer() const {
   return std::string(view(safe));
 }
 
-Identity to_identity(const Record& record, bool all) {
+Identity to_identity(const Record& record, bool all, const LabelName* without) {
   Identity identity;
   const auto value_of = [&](const LabelName* name) -> std::string_view {
     for (const auto& label : record.labels) {
@@ -36,7 +36,7 @@ Identity to_identity(const Record& record, bool all) {
       identity.friendly_name = value;
     } else if (name == &public_key_label) {
       identity.public_key = value;
-    } else if (!value.empty() && (all || name->identifies)) {
+    } else if (!value.empty() && name != without && (all || name->identifies)) {
       identity.others.push_back(value);
     }
   }

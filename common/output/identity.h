@@ -18,7 +18,8 @@ struct Identity {
   std::string safe_peer() const;  // the friendly name, else the key in base64url, else nothing
 };
 
-// `all`: also labels that identify nothing. Labels from configuration are no part of it.
-Identity to_identity(const Record& record, bool all);
+// `all`: also labels that identify nothing. `without` (may be null) and labels from configuration
+// are no part of it.
+Identity to_identity(const Record& record, bool all, const LabelName* without = nullptr);
 
 }  // namespace wgvitals::output

@@ -20,16 +20,28 @@ std::string show(const Item& item) {
   return text;
 }
 
+std::vector<std::string> show(const Section& section) {
+  std::vector<std::string> items;
+  for (const auto& item : section.items) items.push_back(show(item));
+  return items;
+}
+
+std::vector<std::string> show_blocks(const Section& section) {
+  std::vector<std::string> blocks;
+  for (const auto& block : section.blocks) {
+    auto& text = blocks.emplace_back(block.name + '@' + std::to_string(block.line));
+    if (!block.title.empty()) text += " '" + block.title + '\'';
+    text += ':';
+    for (const auto& item : block.items) text += ' ' + show(item);
+  }
+  return blocks;
+}
+
 std::vector<std::string> items_of(std::string_view text) {
   const auto section = parse_collectd(text, "collectd.conf");
-  std::vector<std::string> items;
-  if (section) {
-    EXPECT_EQ(section->file, "collectd.conf");
-    for (const auto& item : section->items) items.push_back(show(item));
-  } else {
-    items.push_back(section.error().where);
-  }
-  return items;
+  if (!section) return {section.error().where};
+  EXPECT_EQ(section->file, "collectd.conf");
+  return show(*section);
 }
 
 std::vector<std::string> items_in_block(const std::string& lines) {
@@ -89,10 +101,57 @@ TEST(CollectdText, ComesToAnEndWhateverStandsOnALine) {
   }
 }
 
-TEST(CollectdText, NamesABlockWithinOursAndPassesOverWhatIsInIt) {
-  EXPECT_THAT(
-      items_in_block("A 1\n<Target x>\n  B 2\n  <Deeper>\n  C 3\n  </Deeper>\n</Target>\nD 4"),
-      ElementsAre("A@2 1.000000", "Target@3", "Deeper@5", "D@9 4.000000"));
+TEST(CollectdText, GivesTheBlocksWithinOurs) {
+  const auto section = parse_collectd(
+      "<Plugin ping>\n"
+      "  <Ping>\n"
+      "    Host \"elsewhere\"\n"
+      "  </Ping>\n"
+      "</Plugin>\n"
+      "<Plugin wireguard>\n"
+      "  Ping false\n"
+      "  <Ping>\n"
+      "    Host \"a\" \"b\"\n"
+      "    TTL 5\n"
+      "  </Ping>\n"
+      "  Size 1\n"
+      "  <Probe \"a > b\" x>\n"
+      "  </Probe>\n"
+      "  < Probe web>\n"
+      "  </Probe>\n"
+      "</Plugin>\n"
+      "<Plugin wireguard>\n"
+      "  <ping 5 >\n"
+      "    Host \"c\"\n"
+      "  </ping>\n"
+      "</Plugin>\n",
+      "collectd.conf");
+  ASSERT_TRUE(section.has_value()) << section.error().where;
+  EXPECT_THAT(show(*section), ElementsAre("Ping@7 false", "Size@12 1.000000"));
+  EXPECT_THAT(show_blocks(*section),
+              ElementsAre("Ping@8: Host@9 'a' 'b' TTL@10 5.000000",
+                          "Probe@13 'a > b':", "Probe@15 'web':", "ping@19 '5': Host@20 'c'"));
+}
+
+TEST(CollectdText, NamesABlockWithinABlockAndPassesOverWhatIsInIt) {
+  const auto section = parse_collectd(
+      "<Plugin wireguard>\n"
+      "  <Ping>\n"
+      "    A 1\n"
+      "    <Hosts x>\n"
+      "      B 2\n"
+      "      <Deeper>\n"
+      "        C 3\n"
+      "      </Deeper>\n"
+      "    </Hosts>\n"
+      "    D 4\n"
+      "  </Ping>\n"
+      "</Plugin>\n",
+      "collectd.conf");
+  ASSERT_TRUE(section.has_value()) << section.error().where;
+  EXPECT_THAT(section->items, IsEmpty());
+  EXPECT_THAT(show_blocks(*section),
+              ElementsAre("Ping@2: A@3 1.000000 <Hosts>@4 <Deeper>@6 D@10 4.000000"));
 }
 
 TEST(CollectdText, NamesTheLineWhereBlocksDoNotMatch) {

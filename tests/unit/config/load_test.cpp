@@ -19,7 +19,7 @@ constexpr Option whole{"field_max", Takes::whole, "64", "x", 0, 1024};
 Loaded load(std::string_view content) {
   test::TempRoot temp;
   temp.with("etc/x.toml", content);
-  return load_toml(temp.root(), "/etc/x.toml", {&text, &whole});
+  return load_toml(temp.root(), "/etc/x.toml", {{&text, &whole}});
 }
 
 TEST(LoadToml, GivesTheSettingsOfAFile) {
@@ -46,7 +46,7 @@ TEST(LoadToml, LeavesTheFallbacksOfABrokenFile) {
 
 TEST(LoadToml, LeavesTheFallbacksWhereThereIsNoFile) {
   test::TempRoot temp;
-  const auto loaded = load_toml(temp.root(), "/etc/x.toml", {&text, &whole});
+  const auto loaded = load_toml(temp.root(), "/etc/x.toml", {{&text, &whole}});
   EXPECT_EQ(loaded.settings.text(text), "/run");
   EXPECT_THAT(loaded.fatal, ElementsAre(EndsWith("etc/x.toml: No such file or directory")));
 }

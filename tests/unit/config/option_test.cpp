@@ -23,7 +23,7 @@ constexpr Option triples{"labels", Takes::triples, "", "x", 0, 0, "", "label"};
 
 struct Read {
   Settings settings{
-      {&truth, &whole, &duration, &text, &choice, &list, &patterns, &pairs, &triples}};
+      Schema{{&truth, &whole, &duration, &text, &choice, &list, &patterns, &pairs, &triples}}};
   std::vector<std::string> problems;
 };
 
@@ -189,7 +189,7 @@ TEST(Settings, SayWhatIsWrongWhereAndWhatHoldsInstead) {
        "file:3: devices: expected names or /regular expressions/ in quotes, found 5; using []"},
       {"names",
        {string("KEY")},
-       "file:3: names: expected a public key and a text; this line is passed over"},
+       "file:3: names: expected a key and a text; this line is passed over"},
       {"labels",
        {string("KEY"), string("site"), integer(5)},
        "file:3: labels: expected a public key, a label and a text; this line is passed over"},
@@ -261,8 +261,104 @@ TEST(Settings, GoOnBehindWhatIsWrong) {
   EXPECT_EQ(settings.text(text), "/elsewhere");
 }
 
+constexpr const Option* of_probe[] = {&text, &pairs, &list, &patterns};
+constexpr BlockKind ping_peers{"ping_peers", "x", of_probe};
+constexpr BlockKind use_names{"use_names", "x", of_probe};  // as an option is named
+
+struct ReadBlocks {
+  Settings settings{Schema{{&truth, &text}, {&ping_peers, &use_names}}};
+  std::vector<std::string> problems;
+};
+
+ReadBlocks read_blocks(const std::vector<Section>& sections) {
+  ReadBlocks read;
+  std::vector<Problem> problems;
+  for (const auto& section : sections) read.settings.read(section, problems);
+  for (const auto& problem : problems) read.problems.push_back(to_text("file", problem));
+  return read;
+}
+
+TEST(Settings, HoldTheBlocksOfEachKind) {
+  const auto [settings, problems] =
+      read_blocks({{"file",
+                    {{"uapi_dir", {string("/outside")}, 1}, {"use_names", {Value(false)}, 2}},
+                    {{"ping_peers", "one", {{"UapiDir", {string("/inside")}, 4}}, 3},
+                     {"UseNames", "", {{"Name", {string("site"), string("x")}, 6}}, 5}}},
+                   {"other", {}, {{"PINGPEERS", "two", {}, 0}}}});
+  EXPECT_THAT(problems, IsEmpty());
+  EXPECT_EQ(settings.text(text), "/outside");
+  EXPECT_FALSE(settings.truth(truth)) << "the option, not the block of its name";
+  const auto pings = settings.blocks(ping_peers);
+  ASSERT_EQ(pings.size(), 2u);
+  EXPECT_EQ(pings[0]->title(), "one");
+  EXPECT_EQ(pings[0]->line(), 3);
+  EXPECT_EQ(pings[0]->text(text), "/inside");
+  EXPECT_EQ(pings[1]->title(), "two");
+  EXPECT_EQ(pings[1]->line(), 0);
+  EXPECT_EQ(pings[1]->text(text), "/run") << "the fallback, not what stands outside";
+  EXPECT_THAT(pings[1]->texts(list), ElementsAre("/a", "/b"));
+  const auto names = settings.blocks(use_names);
+  ASSERT_EQ(names.size(), 1u);
+  EXPECT_THAT(names[0]->rows(pairs), ElementsAre(ElementsAre("site", "x")));
+}
+
+TEST(Settings, AreCopiedWithTheirBlocks) {
+  const auto copy = read_blocks({{"file", {}, {{"ping_peers", "one", {}, 3}}}}).settings;
+  // NOLINTNEXTLINE(performance-unnecessary-copy-initialization): it is what is tested
+  const auto again = copy;
+  ASSERT_EQ(again.blocks(ping_peers).size(), 1u);
+  EXPECT_EQ(again.blocks(ping_peers)[0]->title(), "one");
+  EXPECT_NE(again.blocks(ping_peers)[0], copy.blocks(ping_peers)[0]);
+}
+
+TEST(Settings, AddUpTheLinesOfABlockButNotThoseOfTwo) {
+  const auto [settings, problems] = read_blocks(
+      {{"file",
+        {},
+        {{"ping_peers", "", {{"NamesFiles", {string("/x")}, 2}, {"NamesFiles", {string("/y")}, 3}}},
+         {"ping_peers", "", {{"NamesFiles", {string("/z")}, 5}}}}}});
+  EXPECT_THAT(problems, IsEmpty());
+  const auto pings = settings.blocks(ping_peers);
+  ASSERT_EQ(pings.size(), 2u);
+  EXPECT_THAT(pings[0]->texts(list), ElementsAre("/x", "/y"));
+  EXPECT_THAT(pings[1]->texts(list), ElementsAre("/z"));
+}
+
+TEST(Settings, SayWhatIsWrongInABlock) {
+  const auto [settings, problems] = read_blocks({{"file",
+                                                  {{"ping_peers", {Value(true)}, 1}},
+                                                  {{"PingPeers",
+                                                    "",
+                                                    {{"hots", {string("x")}, 3},
+                                                     {"uapi_dir", {integer(5)}, 4},
+                                                     {"<UapiDir>", {}, 5},
+                                                     {"use_names", {Value(true)}, 6},
+                                                     {"names_files", {string("/x")}, 7}},
+                                                    2},
+                                                   {"uapi_dir", "", {{"hots", {}, 9}}, 8},
+                                                   {"traceroute", "", {{"hots", {}, 11}}, 10}}}});
+  EXPECT_THAT(
+      problems,
+      ElementsAre(
+          "file:1: ping_peers: unknown option, passed over ('wgvitals check --options' lists all)",
+          "file:3: PingPeers: hots: unknown option, passed over ('wgvitals check --options' lists "
+          "all)",
+          "file:4: PingPeers: uapi_dir: expected a text in quotes, found 5; using \"/run\"",
+          "file:5: PingPeers: <UapiDir>: unknown option, passed over ('wgvitals check --options' "
+          "lists all)",
+          "file:6: PingPeers: use_names: unknown option, passed over ('wgvitals check --options' "
+          "lists all)",
+          "file:8: uapi_dir: unknown block, passed over ('wgvitals check --options' lists all)",
+          "file:10: traceroute: unknown block, passed over ('wgvitals check --options' lists "
+          "all)"));
+  const auto pings = settings.blocks(ping_peers);
+  ASSERT_EQ(pings.size(), 1u) << "the rest of the block holds";
+  EXPECT_EQ(pings[0]->text(text), "/run");
+  EXPECT_THAT(pings[0]->texts(list), ElementsAre("/x"));
+}
+
 TEST(Settings, RefuseAnOptionOutsideTheirSchema) {
-  EXPECT_THROW((void)Settings({&truth}).whole(whole), std::logic_error);
+  EXPECT_THROW((void)Settings(Schema{{&truth}}).whole(whole), std::logic_error);
 }
 
 TEST(Problem, IsToldWithItsLineWhereThatIsKnown) {

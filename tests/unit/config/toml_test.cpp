@@ -3,7 +3,7 @@
 
 #include <cstdlib>
 
-#include "common/config/section.h"
+#include "common/config/option.h"
 
 namespace wgvitals::config {
 namespace {
@@ -24,18 +24,25 @@ std::string show(const Item& item) {
   return text;
 }
 
+constexpr BlockKind ping{"ping", "x", {}};
+
 struct Parsed {
-  std::vector<std::string> items, problems;
+  std::vector<std::string> items, blocks, problems;
   std::string broken;
 };
 
 Parsed parse(std::string_view text) {
   std::vector<Problem> problems;
-  const auto section = parse_toml(text, "x.toml", problems);
+  const auto section = parse_toml(text, "x.toml", {{}, {&ping}}, problems);
   Parsed parsed;
   if (section) {
     EXPECT_EQ(section->file, "x.toml");
     for (const auto& item : section->items) parsed.items.push_back(show(item));
+    for (const auto& block : section->blocks) {
+      auto& shown = parsed.blocks.emplace_back(block.name + '@' + std::to_string(block.line) + ':');
+      for (const auto& item : block.items) shown += ' ' + show(item);
+      EXPECT_EQ(block.title, "");
+    }
   } else {
     EXPECT_EQ(section.error().code, Errc::malformed);
     parsed.broken = section.error().where;
@@ -122,11 +129,20 @@ TEST(Toml, NamesTheLineWhereItIsBroken) {
   }
 }
 
+TEST(Toml, RefusesAKeyOfEndlessParts) {
+  std::string key = "a";
+  for (int i = 0; i < 100'000; ++i) key += ".a";
+  EXPECT_EQ(parse("b = 1\n" + key + " = 1\n").broken, "x.toml:2: not TOML: a key of endless parts");
+  const auto dotted =
+      parse("# " + std::string(1000, '.') + "\n[[inputs.wgvitals]]\ngather_wait = \"2s\"\n");
+  EXPECT_THAT(dotted.items, ElementsAre("gather_wait@3 '2s'"));
+}
+
 TEST(Toml, NamesValuesThatNoOptionTakes) {
   const auto parsed = parse(
       "[[inputs.wgvitals]]\n"
       "since = 2024-01-01\n"
-      "names = [{ key = \"x\" }]\n"
+      "names = [{ key = \"x\" }, 1]\n"
       "nested = [[1]]\n"
       "gather_wait = \"1s\"\n");
   EXPECT_THAT(parsed.items, ElementsAre("gather_wait@5 '1s'"));
@@ -134,6 +150,48 @@ TEST(Toml, NamesValuesThatNoOptionTakes) {
                                    "x.toml:2: since: a value of a kind that no option takes",
                                    "x.toml:3: names: a value of a kind that no option takes",
                                    "x.toml:4: nested: a value of a kind that no option takes"));
+}
+
+TEST(Toml, GivesArraysOfTablesAsBlocks) {
+  const auto parsed = parse(
+      "[[inputs.wgvitals]]\n"
+      "pings = true\n"
+      "[[inputs.wgvitals.http]]\n"
+      "[[inputs.wgvitals.other]]\n"
+      "b = 2\n"
+      "\n"
+      "a = [\"x\", \"y\"]\n"
+      "labels.site = \"berlin\"\n"
+      "[[inputs.wgvitals.other]]\n"
+      "a = []\n"
+      "[inputs.wgvitals.other.labels]\n"
+      "site = \"rome\"\n");
+  EXPECT_THAT(parsed.items, ElementsAre("pings@2 true"));
+  EXPECT_THAT(parsed.blocks,
+              ElementsAre("http@3:", "other@4: a@7 'x' 'y' b@5 2 labels@8 'site' 'berlin'",
+                          "other@9: a@10 labels@12 'site' 'rome'"));
+  EXPECT_THAT(parsed.problems, IsEmpty());
+}
+
+TEST(Toml, GivesATableThatIsNamedAsABlockAsOne) {
+  for (const auto* name : {"ping", "Ping"}) {
+    const auto parsed = parse("\n[inputs.wgvitals." + std::string(name) + "]\na = 1\n");
+    EXPECT_THAT(parsed.items, IsEmpty());
+    EXPECT_THAT(parsed.blocks, ElementsAre(name + std::string("@2: a@3 1")));
+  }
+  EXPECT_THAT(parse("ping = {}").blocks, ElementsAre("ping@1:"));
+  EXPECT_THAT(parse("ping.a = 1").blocks, ElementsAre("ping@1: a@1 1"));
+  EXPECT_THAT(parse("[[ping]]\na = 1\n[[ping]]\n").blocks, ElementsAre("ping@1: a@2 1", "ping@3:"));
+  EXPECT_THAT(parse("[pong]\na = 1\n").items, ElementsAre("pong@2 'a' 1"));
+}
+
+TEST(Toml, NamesTheBlockOfAValueThatNoOptionTakes) {
+  const auto parsed = parse("[[ping]]\na = 1\nsince = 2024-01-01\n[[ping.deeper]]\nb = 2\n");
+  EXPECT_THAT(parsed.blocks, ElementsAre("ping@1: a@2 1"));
+  EXPECT_THAT(parsed.problems,
+              testing::UnorderedElementsAre(
+                  "x.toml:3: ping: since: a value of a kind that no option takes",
+                  "x.toml:4: ping: deeper: a value of a kind that no option takes"));
 }
 
 // Sets a variable of the environment for one test.

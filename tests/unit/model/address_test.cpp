@@ -2,6 +2,8 @@
 
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 
 #include <random>
 #include <string>
@@ -69,6 +71,43 @@ TEST(EndpointText, IsEmptyWhereThereIsNone) { EXPECT_EQ(shown(Endpoint{}), ""); 
 TEST(EndpointText, IsEmptyWhereTheBufferIsTooSmall) {
   char buffer[longest_endpoint - 1];
   EXPECT_EQ(to_text(endpoint("192.0.2.1", 1), buffer), "");
+}
+
+TEST(AddressText, HasNeitherBracketsNorPort) {
+  char buffer[longest_endpoint];
+  EXPECT_EQ(to_address_text(endpoint("192.0.2.1", 7), buffer), "192.0.2.1");
+  EXPECT_EQ(to_address_text(endpoint("2001:db8::1", 7), buffer), "2001:db8::1");
+  EXPECT_EQ(to_address_text(Endpoint{}, buffer), "");
+  char small[longest_endpoint - 1];
+  EXPECT_EQ(to_address_text(endpoint("192.0.2.1", 7), small), "");
+}
+
+TEST(ParseAddress, TakesAddressesAndNothingElse) {
+  EXPECT_EQ(parse_address("192.0.2.1"), endpoint("192.0.2.1", 0));
+  EXPECT_EQ(parse_address("2001:db8::1"), endpoint("2001:db8::1", 0));
+  auto scoped = endpoint("fe80::1", 0);
+  scoped.scope = 1;
+  EXPECT_EQ(parse_address("fe80::1%1"), scoped);
+  EXPECT_EQ(parse_address("fe80::1%lo"), scoped);
+  for (const char* wrong :
+       {"", "example.org", "192.0.2", "192.0.2.1:7", "[2001:db8::1]", "1.2.3.4%lo", "fe80::1%",
+        "fe80::1%nosuch0", "192.0.2.1 ", "0x7f.1", "localhost"}) {
+    EXPECT_FALSE(parse_address(wrong)) << wrong;
+  }
+}
+
+TEST(SocketAddress, IsTheSameBackAndForth) {
+  auto scoped = endpoint("fe80::1", 51820);
+  scoped.scope = 3;
+  for (const auto& one : {endpoint("192.0.2.1", 65535), endpoint("2001:db8::1", 1), scoped}) {
+    sockaddr_storage address{};
+    EXPECT_EQ(to_sockaddr(one, address),
+              one.family == AddressFamily::ipv4 ? sizeof(sockaddr_in) : sizeof(sockaddr_in6));
+    EXPECT_EQ(to_endpoint(address), one) << shown(one);
+  }
+  sockaddr_storage none{};
+  EXPECT_EQ(to_sockaddr({}, none), 0u);
+  EXPECT_EQ(to_endpoint(none), Endpoint{});
 }
 
 TEST(PrefixText, IsAddressAndLength) {
