@@ -116,6 +116,20 @@ Result<Link> read_link(Netlink& route, std::string_view name) {
   return *link;
 }
 
+std::optional<bool> read_threaded(const Root& root, const Link& link) {
+  const auto folder = "sys/class/net/" + link.name;
+  const auto threaded = root.read(folder + "/threaded");
+  if (!threaded) return std::nullopt;
+  // sysfs shows the namespace that it was mounted in, where another link may have the name.
+  const auto index = root.read(folder + "/ifindex");
+  if (!index || text::to_number<std::uint32_t>(text::trim(*index)) != link.index) {
+    return std::nullopt;
+  }
+  const auto number = text::to_number<unsigned>(text::trim(*threaded));
+  if (!number) return std::nullopt;
+  return *number != 0;  // 2: its threads poll without rest (net/core/net-sysfs.c)
+}
+
 bool is_tellable(std::string_view device, Report& report) {
   const auto printable = text::to_printable(device, '?');
   if (printable == device) return true;

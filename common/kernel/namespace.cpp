@@ -7,8 +7,7 @@
 #include <cerrno>
 #include <system_error>
 #include <thread>
-
-#include "common/kernel/netlink.h"
+#include <utility>
 
 namespace wgvitals::kernel {
 
@@ -23,7 +22,7 @@ Result<std::uint64_t> namespace_inode(const std::filesystem::path& path) {
   return static_cast<std::uint64_t>(status.st_ino);
 }
 
-Result<Fd> open_netlink_in(const std::filesystem::path& path, int protocol) {
+Result<Fd> open_in(const std::filesystem::path& path, const std::function<Result<Fd>()>& open) {
   Result<Fd> socket = Error{Errc::io, 0, path};
   const auto enter = [&] {
     const Fd space(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
@@ -35,7 +34,7 @@ Result<Fd> open_netlink_in(const std::filesystem::path& path, int protocol) {
                                        path.string() + ": entering a namespace needs CAP_SYS_ADMIN"}
                                : Error{Errc::io, number, path};
     } else {
-      socket = open_netlink_socket(protocol);
+      socket = open();
     }
   };
   try {
@@ -44,6 +43,14 @@ Result<Fd> open_netlink_in(const std::filesystem::path& path, int protocol) {
     return Error{Errc::io, refused.code().value(), path.string() + ": no thread to enter it"};
   }
   return socket;
+}
+
+OpenNetlink open_netlink_in(std::filesystem::path path) {
+  return [path = std::move(path)](int protocol) -> Result<std::unique_ptr<Datagram>> {
+    auto socket = open_in(path, [&] { return open_netlink_socket(protocol); });
+    if (!socket) return socket.error();
+    return make_datagram(std::move(*socket));
+  };
 }
 
 }  // namespace wgvitals::kernel

@@ -3,12 +3,14 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <string_view>
 
 #include "common/base/fd.h"
 #include "common/base/files.h"
 #include "common/base/result.h"
+#include "common/kernel/netlink.h"
 
 namespace wgvitals::kernel {
 
@@ -18,8 +20,11 @@ std::filesystem::path namespace_path(const Root& root, std::string_view name);
 // Its inode: its identity, also across renames. absent where nothing is there.
 Result<std::uint64_t> namespace_inode(const std::filesystem::path& path);
 
-// A netlink socket that lives in the namespace, opened by a short-lived thread that enters it
+// A socket that lives in the namespace: what `open` returns on a short-lived thread that enters it
 // (setns(2), which needs CAP_SYS_ADMIN); our own threads stay where they are.
-Result<Fd> open_netlink_in(const std::filesystem::path& path, int protocol);
+Result<Fd> open_in(const std::filesystem::path& path, const std::function<Result<Fd>()>& open);
+
+// Netlink sockets that live in the namespace.
+OpenNetlink open_netlink_in(std::filesystem::path path);
 
 }  // namespace wgvitals::kernel

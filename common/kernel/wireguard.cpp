@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "common/kernel/namespace.h"
+#include "common/kernel/netlink.h"
 
 namespace wgvitals::kernel {
 namespace {
@@ -27,9 +28,10 @@ OpenNetlink WireGuardReader::open_own_netlink() {
 }
 
 WireGuardReader::WireGuardReader(const Root& root, WireGuardSources sources, OpenNetlink open)
-    : sources_(std::move(sources)),
+    : root_(root),
+      sources_(std::move(sources)),
       own_(std::move(open), "", own_place(root)),
-      userspace_(root.full_path(sources_.uapi_folder), sources_.uapi_deadline) {
+      userspace_(root.full_path(sources_.uapi_folder), sources_.uapi_deadline, sources_.to_public) {
   for (const auto& name : sources_.netns) {
     others_.push_back({name, namespace_path(root, name), nullptr});
   }
@@ -42,6 +44,16 @@ void WireGuardReader::read(Devices& out, Report& report) {
   const auto first_userspace = out.devices.size();
   userspace_.read(sources_.interfaces, out, report);
   find_links(out, first_userspace, report);
+  read_threads(out);
+}
+
+// sysfs shows our own namespace's links only.
+void WireGuardReader::read_threads(Devices& out) const {
+  for (auto& device : out.devices) {
+    if (device.link && device.netns.empty()) {
+      device.link->threaded = read_threaded(root_, *device.link);
+    }
+  }
 }
 
 void WireGuardReader::read_other(Other& other, Devices& out, Report& report) {
@@ -55,12 +67,8 @@ void WireGuardReader::read_other(Other& other, Devices& out, Report& report) {
     return;
   }
   if (!other.kernel || other.kernel->place() != *inode) {
-    const auto open = [path = other.path](int protocol) -> Result<std::unique_ptr<Datagram>> {
-      auto socket = open_netlink_in(path, protocol);
-      if (!socket) return socket.error();
-      return make_datagram(std::move(*socket));
-    };
-    other.kernel = std::make_unique<KernelWireGuard>(open, other.name, *inode);
+    other.kernel =
+        std::make_unique<KernelWireGuard>(open_netlink_in(other.path), other.name, *inode);
   }
   other.kernel->read(sources_.interfaces, out, report);
 }

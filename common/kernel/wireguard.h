@@ -23,6 +23,7 @@ struct WireGuardSources {
   std::vector<std::string> netns;  // names or paths, as configured
   std::string uapi_folder = "/var/run/wireguard";
   std::chrono::milliseconds uapi_deadline{1000};
+  ToPublicKey to_public;  // empty: keys of devices that tell only their private one are not told
 };
 
 class WireGuardReader {
@@ -45,6 +46,9 @@ class WireGuardReader {
   void read_other(Other& other, Devices& out, Report& report);
   void find_links(Devices& out, std::size_t first, Report& report);
 
+  void read_threads(Devices& out) const;
+
+  Root root_;
   WireGuardSources sources_;
   KernelWireGuard own_;
   std::vector<Other> others_;

@@ -5,9 +5,11 @@
 #include <netinet/in.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 
+#include "common/base/capabilities.h"
 #include "common/base/text.h"
 
 namespace wgvitals::kernel {
@@ -178,6 +180,9 @@ Result<Done> parse_device_message(const nlmsghdr& message, SeenDevice& device, D
       ::mnl_nlmsg_get_payload_len(&message) - MNL_ALIGN(sizeof(genlmsghdr)),
       [&](const nlattr& attribute) {
         switch (type_of(attribute)) {
+          case WGDEVICE_A_PUBLIC_KEY:
+            return get_attribute(attribute, device.key.emplace().bytes) ||
+                   fail("WGDEVICE_A_PUBLIC_KEY");
           case WGDEVICE_A_LISTEN_PORT:
             return get_attribute(attribute, device.listen_port) || fail("WGDEVICE_A_LISTEN_PORT");
           case WGDEVICE_A_FWMARK:
@@ -316,9 +321,10 @@ Error KernelWireGuard::explain(Error error, const std::string& device) const {
   switch (error.code) {
     case Errc::denied:
       // Without the device: it is the same for all of them, and said once.
-      error.where = (netns_.empty() ? "kernel peers" : "kernel peers of netns " + netns_) +
-                    ": reading them needs CAP_NET_ADMIN: setcap cap_net_admin=p on the program, "
-                    "or AmbientCapabilities=CAP_NET_ADMIN in the unit (see 'wgvitals check')";
+      error.where =
+          (netns_.empty() ? "kernel peers" : "kernel peers of netns " + netns_) +
+          ": reading them needs CAP_NET_ADMIN: " + to_grant(std::array{Capability::net_admin}) +
+          " (see 'wgvitals check')";
       break;
     case Errc::interrupted:
       error.where = where + ": peers changed during each of " + std::to_string(most_tries) +

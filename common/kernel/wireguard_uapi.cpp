@@ -97,6 +97,27 @@ Error no_answer(const std::string& device) {
               "longer intervals)"};
 }
 
+// As recv(2), and whose process sent it. SO_PEERCRED would name the one that began to listen, which
+// is over by now where wireguard-go went into the background.
+ssize_t receive_from(int socket, std::span<std::byte> bytes, std::uint32_t& process) {
+  alignas(cmsghdr) std::byte control[CMSG_SPACE(sizeof(ucred))];
+  iovec vector{bytes.data(), bytes.size()};
+  msghdr message{};
+  message.msg_iov = &vector;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof control;
+  const auto size = ::recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+  if (size <= 0) return size;
+  for (auto* one = CMSG_FIRSTHDR(&message); one != nullptr; one = CMSG_NXTHDR(&message, one)) {
+    if (one->cmsg_level != SOL_SOCKET || one->cmsg_type != SCM_CREDENTIALS) continue;
+    ucred credentials{};
+    std::memcpy(&credentials, CMSG_DATA(one), sizeof credentials);
+    process = credentials.pid > 0 ? static_cast<std::uint32_t>(credentials.pid) : 0;
+  }
+  return size;
+}
+
 struct CloseFolder {
   void operator()(DIR* folder) const { ::closedir(folder); }
 };
@@ -121,8 +142,10 @@ Result<Done> UapiParser::take(std::string_view line) {
   if (name == "fwmark") return right(get_fwmark(value, device_.fwmark), name);
   if (name == "own_public_key") {
     device_.handshakes_are_ages = true;  // only boringtun says it
-    return Done{};
+    device_.key = key_from_hex(value);
+    return right(device_.key.has_value(), name);
   }
+  if (name == "private_key" && to_public_ != nullptr) return take_private_key(value);
   if (name == "public_key") {
     const auto key = key_from_hex(value);
     if (!key) return right(false, name);
@@ -133,6 +156,19 @@ Result<Done> UapiParser::take(std::string_view line) {
     return Done{};
   }
   return device_.peer_count > 0 ? take_peer_value(name, value) : Result<Done>(Done{});
+}
+
+Result<Done> UapiParser::take_private_key(std::string_view value) {
+  const SecretBuffer buffer(32);
+  const std::span<std::uint8_t, 32> key(reinterpret_cast<std::uint8_t*>(buffer.bytes().data()), 32);
+  bool whole = value.size() == 2 * key.size();
+  for (std::size_t i = 0; whole && i < key.size(); ++i) {
+    const auto byte = text::to_number<std::uint8_t>(value.substr(2 * i, 2), 16);
+    whole = byte.has_value();
+    key[i] = byte.value_or(0);
+  }
+  if (whole) device_.key = (*to_public_)(key);
+  return right(whole, "private_key");
 }
 
 Result<Done> UapiParser::take_peer_value(std::string_view name, std::string_view value) {
@@ -259,6 +295,8 @@ void UserspaceWireGuard::begin(const std::string& path, Conversation& conversati
   path.copy(address.sun_path, path.size());
   Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!socket) return fail(Errc::io, errno, path);
+  constexpr int on = 1;
+  (void)::setsockopt(socket.get(), SOL_SOCKET, SO_PASSCRED, &on, sizeof on);
   if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
       ::send(socket.get(), question.data(), question.size(), MSG_NOSIGNAL) !=
           static_cast<ssize_t>(question.size())) {
@@ -275,7 +313,8 @@ void UserspaceWireGuard::begin(const std::string& path, Conversation& conversati
     }
     return fail(Errc::io, number, path);
   }
-  conversation.parser.emplace(conversation.device, conversation.seen);
+  conversation.parser.emplace(conversation.device, conversation.seen,
+                              to_public_ ? &to_public_ : nullptr);
   conversation.socket = std::move(socket);
 }
 
@@ -328,8 +367,8 @@ void UserspaceWireGuard::receive(Conversation& conversation) {
     conversation.failure = std::move(error);
     conversation.socket = Fd();
   };
-  const auto size = ::recv(conversation.socket.get(), bytes.data() + conversation.held,
-                           bytes.size() - conversation.held, 0);
+  const auto size = receive_from(conversation.socket.get(), bytes.subspan(conversation.held),
+                                 conversation.device.process);
   if (size < 0 && (errno == EAGAIN || errno == EINTR)) return;
   if (size <= 0) {
     conversation.buffer.wipe();

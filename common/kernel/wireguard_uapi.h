@@ -5,8 +5,10 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -19,6 +21,10 @@
 
 namespace wgvitals::kernel {
 
+// What a private key's public one is; it keeps nothing of it. Empty: that cannot be told.
+using ToPublicKey =
+    std::function<std::optional<PublicKey>(std::span<const std::uint8_t, 32> private_key)>;
+
 // Takes the lines of an answer to "get=1", one by one:
 //
 //   private_key=e84b5a6d2717c1003a13b431570353dbaca9146cf150c5f8575680feba52027a
@@ -30,19 +36,24 @@ namespace wgvitals::kernel {
 //   errno=0
 //
 // Unknown keys are passed over; values of private and preshared keys are looked at in place only.
+// wireguard-go tells a device's key only as its private one, which `to_public`, where it is given,
+// gets in secret memory.
 class UapiParser {
  public:
-  UapiParser(SeenDevice& device, Devices& out) : device_(device), out_(out) {}
+  UapiParser(SeenDevice& device, Devices& out, const ToPublicKey* to_public = nullptr)
+      : device_(device), out_(out), to_public_(to_public) {}
 
   // malformed where a known key has an impossible value.
   Result<Done> take(std::string_view line);
   bool ended() const { return ended_; }  // "errno=" was there
 
  private:
+  Result<Done> take_private_key(std::string_view value);
   Result<Done> take_peer_value(std::string_view name, std::string_view value);
 
   SeenDevice& device_;
   Devices& out_;
+  const ToPublicKey* to_public_;
   bool ended_ = false;
 };
 
@@ -50,8 +61,10 @@ class UserspaceWireGuard {
  public:
   using Clock = std::chrono::steady_clock;
 
-  UserspaceWireGuard(std::filesystem::path folder, std::chrono::milliseconds deadline)
-      : folder_(std::move(folder)), deadline_(deadline) {}
+  // `to_public` may be empty: see UapiParser.
+  UserspaceWireGuard(std::filesystem::path folder, std::chrono::milliseconds deadline,
+                     ToPublicKey to_public = nullptr)
+      : folder_(std::move(folder)), deadline_(deadline), to_public_(std::move(to_public)) {}
 
   // Adds every wanted device, asking all sockets at once under one deadline. A socket that let it
   // pass, or has no end, is left alone for a while, longer each time. A socket where nobody listens
@@ -84,6 +97,7 @@ class UserspaceWireGuard {
 
   std::filesystem::path folder_;
   std::chrono::milliseconds deadline_;
+  ToPublicKey to_public_;
   std::map<std::string, Conversation> conversations_;  // by device
 };
 

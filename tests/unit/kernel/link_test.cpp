@@ -4,8 +4,10 @@
 #include <net/if.h>
 
 #include <cerrno>
+#include <optional>
 
 #include "tests/support/recorded_datagram.h"
+#include "tests/support/temp_root.h"
 
 namespace wgvitals::kernel {
 namespace {
@@ -135,6 +137,24 @@ TEST(ReadLink, FindsOneByItsName) {
   const auto impossible = read_link(route, "a_name_that_is_too_long");  // nobody is asked
   ASSERT_FALSE(impossible);
   EXPECT_EQ(impossible.error().code, Errc::absent);
+}
+
+TEST(ReadThreaded, TakesOnlyTheSameLinks) {
+  test::TempRoot top;
+  const auto root = top.root();
+  EXPECT_EQ(read_threaded(root, wg0()), std::nullopt);
+  top.with("sys/class/net/wg0/threaded", "1\n");
+  EXPECT_EQ(read_threaded(root, wg0()), std::nullopt);
+  top.with("sys/class/net/wg0/ifindex", "8\n");  // another namespace's wg0
+  EXPECT_EQ(read_threaded(root, wg0()), std::nullopt);
+  top.with("sys/class/net/wg0/ifindex", "7\n");
+  EXPECT_EQ(read_threaded(root, wg0()), true);
+  top.with("sys/class/net/wg0/threaded", "0\n");
+  EXPECT_EQ(read_threaded(root, wg0()), false);
+  top.with("sys/class/net/wg0/threaded", "2\n");
+  EXPECT_EQ(read_threaded(root, wg0()), true);
+  top.with("sys/class/net/wg0/threaded", "\n");
+  EXPECT_EQ(read_threaded(root, wg0()), std::nullopt);
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <linux/netlink.h>
 #include <sys/stat.h>
 
+#include "common/kernel/netlink.h"
 #include "tests/support/temp_root.h"
 
 namespace wgvitals::kernel {
@@ -27,12 +28,12 @@ TEST(NamespaceInode, IsTheFilesOwn) {
   EXPECT_EQ(namespace_inode(files.root().full_path("none")).error().code, Errc::absent);
 }
 
-TEST(OpenNetlinkIn, FailsWhereNoNamespaceIs) {
+TEST(OpenIn, FailsWhereNoNamespaceIs) {
   test::TempRoot files;
+  const auto open_route = [] { return open_netlink_socket(NETLINK_ROUTE); };
   files.with("file", "");
-  EXPECT_EQ(open_netlink_in(files.root().full_path("none"), NETLINK_ROUTE).error().code,
-            Errc::absent);
-  EXPECT_FALSE(open_netlink_in(files.root().full_path("file"), NETLINK_ROUTE));
+  EXPECT_EQ(open_in(files.root().full_path("none"), open_route).error().code, Errc::absent);
+  EXPECT_FALSE(open_in(files.root().full_path("file"), open_route));
 }
 
 }  // namespace

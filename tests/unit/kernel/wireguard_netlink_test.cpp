@@ -155,6 +155,22 @@ TEST(ParseDeviceMessage, PassesOverAttributesThatItDoesNotKnow) {
             "  key 1:  rx 5 tx 0 handshake never keepalive 0 version 0 [10.0.0.0/8]\n");
 }
 
+TEST(ParseDeviceMessage, TakesTheDevicesOwnKey) {
+  auto builder = test::device_builder(family);
+  test::put_device(builder, wg0);
+  builder.put(WGDEVICE_A_PUBLIC_KEY, key(9).bytes);
+  Devices out;
+  SeenDevice device;
+  ASSERT_TRUE(parse_device_message(test::header_of(builder.message()), device, out));
+  EXPECT_EQ(device.key, key(9));
+  // Later messages do not repeat it; a device without private key has none.
+  ASSERT_TRUE(parse_device_message(test::header_of(more_peers(family, {})), device, out));
+  EXPECT_EQ(device.key, key(9));
+  SeenDevice other;
+  ASSERT_TRUE(parse_device_message(test::header_of(device_message(family, wg0, {})), other, out));
+  EXPECT_EQ(other.key, std::nullopt);
+}
+
 TEST(ParseDeviceMessage, RefusesDeviceAttributesOfAWrongSize) {
   struct Case {
     int type;
@@ -162,7 +178,8 @@ TEST(ParseDeviceMessage, RefusesDeviceAttributesOfAWrongSize) {
   };
   for (const auto& [type, why] :
        {Case{WGDEVICE_A_LISTEN_PORT, "malformed: size of WGDEVICE_A_LISTEN_PORT"},
-        Case{WGDEVICE_A_FWMARK, "malformed: size of WGDEVICE_A_FWMARK"}}) {
+        Case{WGDEVICE_A_FWMARK, "malformed: size of WGDEVICE_A_FWMARK"},
+        Case{WGDEVICE_A_PUBLIC_KEY, "malformed: size of WGDEVICE_A_PUBLIC_KEY"}}) {
     auto builder = test::device_builder(family);
     builder.put(type, std::uint64_t{1});
     EXPECT_EQ(parse({builder.message()}), why);
@@ -416,6 +433,11 @@ TEST_F(KernelWireGuardTest, NamesTheNamespaceOfWhatFailed) {
   blue.read({}, out_, report_);
   EXPECT_THAT(report_.texts, ElementsAre(HasSubstr("netns blue: "), HasSubstr("wg1@blue: ")));
   EXPECT_EQ(to_words(out_), "unread 4099 7\nunread 4099 9\n");
+}
+
+TEST_F(KernelWireGuardTest, ShowsANamespaceAsEveryOutputCan) {
+  const KernelWireGuard odd(kernel_.opener(), "bl\tue", 4099);
+  EXPECT_EQ(odd.netns(), "bl_ue");
 }
 
 TEST_F(KernelWireGuardTest, LeavesNoSecretInItsBuffer) {

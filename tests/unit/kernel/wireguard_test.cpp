@@ -47,6 +47,17 @@ class WireGuardReaderTest : public testing::Test {
   test::KeptReport report_;
 };
 
+TEST_F(WireGuardReaderTest, TellsWhoseThreadsTakeInPackets) {
+  files_.with("sys/class/net/wg0/threaded", "1\n").with("sys/class/net/wg0/ifindex", "7\n");
+  kernel_.on("links wireguard", test::dump({link("wg0", "wireguard", 7)}))
+      .on("family wireguard", test::one(test::family_message(31)))
+      .on("device 7 of 31", test::dump({test::device_message(31, {7, "wg0", 1}, {})}));
+  WireGuardReader reader(root_, sources_, kernel_.opener());
+  read(reader);
+  ASSERT_EQ(out_.devices.size(), 1u);
+  EXPECT_EQ(out_.devices[0].link->threaded, true);
+}
+
 TEST_F(WireGuardReaderTest, ReadsKernelDevicesThenUserspaceOnesWithTheirLinks) {
   const test::UapiServer server(socket("utun0.sock"), test::answers("listen_port=9\nerrno=0\n\n"));
   for (int i = 0; i < 2; ++i) {

@@ -1,11 +1,16 @@
 #include "common/kernel/wireguard_uapi.h"
 
 #include <gmock/gmock.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <fstream>
 #include <iterator>
 #include <list>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
 
 #include "tests/support/kept_report.h"
 #include "tests/support/seen.h"
@@ -157,6 +162,47 @@ TEST(UapiParser, TellsTheDevicesOwnError) {
   EXPECT_EQ(parse("listen_port=1\n"), "not ended");
 }
 
+TEST(UapiParser, TakesTheOwnKeyThatBoringtunTells) {
+  Devices out;
+  SeenDevice device;
+  UapiParser parser(device, out);
+  const auto hex = std::string(62, '0') + "1f";
+  ASSERT_TRUE(parser.take("own_public_key=" + hex));
+  EXPECT_EQ(device.key, key_from_hex(hex));
+  EXPECT_TRUE(device.handshakes_are_ages);
+  EXPECT_EQ(parse("own_public_key=00\n"), "malformed: value of own_public_key");
+}
+
+TEST(UapiParser, HasAPrivateKeyMadePublicWhereSomebodyDoesThat) {
+  const std::string line =
+      "private_key=e84b5a6d2717c1003a13b431570353dbaca9146cf150c5f8575680feba52027A";
+  std::vector<std::uint8_t> given;
+  const ToPublicKey to_public = [&](std::span<const std::uint8_t, 32> key) {
+    given.assign(key.begin(), key.end());
+    return std::optional<PublicKey>(test::key(5));
+  };
+  Devices out;
+  SeenDevice device;
+  ASSERT_TRUE(UapiParser(device, out).take(line));
+  EXPECT_EQ(device.key, std::nullopt);
+  UapiParser parser(device, out, &to_public);
+  ASSERT_TRUE(parser.take("listen_port=1"));
+  EXPECT_TRUE(given.empty());
+  ASSERT_TRUE(parser.take(line));
+  EXPECT_EQ(device.key, test::key(5));
+  const auto expected = key_from_hex(std::string_view(line).substr(12)).value();
+  EXPECT_THAT(given, testing::ElementsAreArray(expected.bytes));
+  for (const auto& wrong : {line.substr(0, 74), line + "0", line.substr(0, 74) + "0g",
+                            line.substr(0, 74) + " 0", std::string("private_key=")}) {
+    const auto taken = parser.take(wrong);
+    ASSERT_FALSE(taken) << wrong;
+    EXPECT_EQ(taken.error().where, "value of private_key");
+  }
+  const ToPublicKey unable = [](auto) { return std::nullopt; };
+  ASSERT_TRUE(UapiParser(device, out, &unable).take(line));
+  EXPECT_EQ(device.key, std::nullopt);
+}
+
 TEST(UapiParser, PassesOverPeerLinesBeforeAPeer) {
   EXPECT_EQ(parse("rx_bytes=nonsense\nerrno=0\n"), "utun port 0 mark 0 userspace\n");
 }
@@ -216,6 +262,49 @@ TEST_F(UserspaceWireGuardTest, AsksEverySocketOfTheFolder) {
   EXPECT_THAT(out_.unread, IsEmpty());
   EXPECT_EQ(out_.devices[0].identity.index, 0u);
   EXPECT_NE(out_.devices[0].identity, out_.devices[1].identity);
+}
+
+TEST_F(UserspaceWireGuardTest, KnowsTheProcessThatAnswers) {
+  serve("utun0", test::answers_in_pieces(answer(1), 3));
+  EXPECT_EQ(read(), line("utun0", 1));
+  EXPECT_EQ(out_.devices.at(0).process, static_cast<std::uint32_t>(::getpid()));
+}
+
+// wireguard-go begins to listen, and hands that over to a process in the background.
+TEST_F(UserspaceWireGuardTest, KnowsTheProcessThatAnotherOneListenedFor) {
+  std::filesystem::create_directories(folder());
+  const Fd listener(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  (folder() / "utun0.sock").string().copy(address.sun_path, sizeof address.sun_path - 1);
+  ASSERT_EQ(::bind(listener.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+  ASSERT_EQ(::listen(listener.get(), 1), 0);
+  const auto text = answer(1);
+  const auto child = ::fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    const int client = ::accept(listener.get(), nullptr, nullptr);
+    char request[64];
+    const bool asked = ::recv(client, request, sizeof request, 0) > 0;
+    ::_exit(asked && ::send(client, text.data(), text.size(), 0) > 0 ? 0 : 1);
+  }
+  EXPECT_EQ(read(), line("utun0", 1));
+  EXPECT_EQ(out_.devices.at(0).process, static_cast<std::uint32_t>(child));
+  int status = -1;
+  ::waitpid(child, &status, 0);
+  EXPECT_EQ(status, 0);
+}
+
+TEST_F(UserspaceWireGuardTest, TellsADevicesOwnKeyOnlyWhereItIsAskedFor) {
+  serve("utun0", test::answers("private_key=" + std::string(64, '5') + '\n' + answer(1)));
+  read();
+  EXPECT_EQ(out_.devices.at(0).key, std::nullopt);
+  UserspaceWireGuard asking(folder(), milliseconds(500), [](auto private_key) {
+    EXPECT_EQ(private_key[31], 0x55);
+    return test::key(5);
+  });
+  EXPECT_EQ(read(asking), line("utun0", 1));
+  EXPECT_EQ(out_.devices.at(0).key, test::key(5));
 }
 
 TEST_F(UserspaceWireGuardTest, AsksOnlyWhatIsSelected) {
