@@ -8,6 +8,9 @@
 
 #include "common/collect/collector.h"
 #include "common/collect/select.h"
+#include "tests/support/kept_report.h"
+#include "tests/support/said.h"
+#include "tests/support/services.h"
 #include "tests/support/settings.h"
 
 namespace wgvitals::collect {
@@ -20,7 +23,8 @@ class Gathering {
  public:
   explicit Gathering(const std::string& toml = {}, bool resident = true)
       : settings_(test::settings(toml)),
-        collector_(collect::wireguard.make({root_, resident, std::chrono::seconds(1)}, settings_)) {
+        services_(resident),
+        collector_(collect::wireguard.make(services_.services, settings_)) {
     peers.set_selection(collect::to_peer_selection(settings_));
   }
 
@@ -31,6 +35,20 @@ class Gathering {
     collector_->emit(now, devices, peers, sink);
     events.emit(sink);
     events.clear();
+  }
+
+  // A reading, and a gather, of another collector.
+  void sample(collect::Collector& collector, KeptReport& report) {
+    report = {};
+    collector.read(devices, report);
+    collector.advance(now, devices, peers, events);
+  }
+  std::string gather(collect::Collector& collector, KeptReport& report) {
+    sample(collector, report);
+    Said said;
+    collector.emit(now, devices, peers, said);
+    collector.told();
+    return said.text();
   }
 
   // Adds a device; peers added behind it are its own.
@@ -72,8 +90,8 @@ class Gathering {
   std::size_t cut = 0;
 
  private:
-  Root root_;
   config::Settings settings_;
+  TestServices services_;
   collect::ShownLimit limit_ = collect::to_limit(settings_);
   std::vector<Slot> scratch_;
   std::unique_ptr<collect::Collector> collector_;

@@ -14,10 +14,11 @@ class KeptReport final : public Report {
     codes.push_back(error.code);
     texts.push_back(to_text(error));
   }
+  void noted(const Error& why) override { notes.push_back(to_text(why)); }
   void retried() override { ++retries; }
 
   std::vector<Errc> codes;
-  std::vector<std::string> texts;
+  std::vector<std::string> texts, notes;
   int retries = 0;
 };
 

@@ -44,6 +44,14 @@ class Block {
     return *this;
   }
 
+  // A block within; valid while `inner` is, until its next add().
+  Block& add(const std::string& key, const std::vector<Value>& values, Block& inner) {
+    add(key, values);
+    items_.back().children = inner.items_.data();
+    items_.back().children_num = static_cast<int>(inner.items_.size());
+    return *this;
+  }
+
   // Valid while the block is, until the next add().
   oconfig_item_t& item() {
     top_.key = texts_.emplace_back("Plugin").data();
