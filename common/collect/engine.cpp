@@ -7,12 +7,16 @@
 #include <condition_variable>
 #include <exception>
 #include <mutex>
+#include <set>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "common/base/text.h"
 #include "common/collect/collector.h"
 #include "common/collect/families.h"
 #include "common/collect/select.h"
+#include "common/kernel/namespace.h"
 
 namespace wgvitals::collect {
 
@@ -97,6 +101,19 @@ class CountingSink final : public Sink {
   std::int64_t count_ = 0;
 };
 
+// What was said once and for all. Bounded.
+class Notes {
+ public:
+  void add(Log& log, std::string text) {
+    constexpr std::size_t most = 256;
+    if (said_.size() >= most) return;
+    if (const auto [note, is_new] = said_.insert(std::move(text)); is_new) log.info(*note);
+  }
+
+ private:
+  std::set<std::string> said_;
+};
+
 // One collector at work, and how it fares.
 struct Running {
   std::string_view name;
@@ -108,9 +125,9 @@ struct Running {
 
 class RunningReport final : public Report {
  public:
-  RunningReport(Running& running, Complaints& complaints, Log& log,
+  RunningReport(Running& running, Complaints& complaints, Notes& notes, Log& log,
                 std::chrono::steady_clock::time_point now)
-      : running_(running), complaints_(complaints), log_(log), now_(now) {}
+      : running_(running), complaints_(complaints), notes_(notes), log_(log), now_(now) {}
 
   void failed(const Error& error) override {
     if (error.code == Errc::absent) return;
@@ -119,11 +136,15 @@ class RunningReport final : public Report {
     complaints_.complain(log_, Level::warning, std::string(running_.name) + ": " + to_text(error),
                          now_);
   }
+  void noted(const Error& why) override {
+    notes_.add(log_, std::string(running_.name) + ": " + to_text(why));
+  }
   void retried() override { ++running_.retries; }
 
  private:
   Running& running_;
   Complaints& complaints_;
+  Notes& notes_;
   Log& log_;
   std::chrono::steady_clock::time_point now_;
 };
@@ -151,18 +172,35 @@ std::optional<std::int64_t> read_resident_bytes(const Root& root) {
   return *pages * ::sysconf(_SC_PAGESIZE);
 }
 
+probe::InNamespace in_namespace(const Root& root) {
+  return [root](const std::string& netns, const std::function<Result<Fd>()>& open) {
+    return kernel::open_in(kernel::namespace_path(root, netns), open);
+  };
+}
+
 Now read_clock() { return {std::chrono::steady_clock::now(), std::chrono::system_clock::now()}; }
 
 // The four passes and all state. Only the engine's thread calls it.
 class Passes {
  public:
   Passes(const config::Settings& settings, const Host& host)
-      : host_(host), limit_(to_limit(settings)) {
-    const Services services{host_.root, host_.resident, settings.duration(gather_wait) * 4 / 5};
+      : host_(host),
+        limit_(to_limit(settings)),
+        resolver_(host_.start_thread),
+        loop_(host_.start_thread, host_.log),
+        pinger_(probe::make_pinger(host_.start_thread, in_namespace(host_.root))) {
+    const Services services{host_.root,
+                            host_.resident,
+                            settings.duration(gather_wait) * 4 / 5,
+                            host_.start_thread,
+                            resolver_,
+                            loop_,
+                            *pinger_};
     for (const auto* entry : table()) {
       if (!settings.truth(entry->enabled)) continue;
       try {
-        running_.push_back({entry->name(), entry->make(services, settings)});
+        auto collector = entry->make(services, settings);
+        if (collector) running_.push_back({entry->name(), std::move(collector)});
       } catch (const std::exception& error) {
         host_.log->error(std::string(entry->name()) + ": left out: " + error.what());
       }
@@ -171,27 +209,42 @@ class Passes {
   }
 
   // Read, clock, advance, select.
-  void sample() {
+  void sample(bool for_gather) {
     const auto started = std::chrono::steady_clock::now();
     for (auto& running : running_) {
+      if (!for_gather && !running.collector->is_sampled()) continue;
       running.spent = {};
       running.well = true;
       const Stopwatch stopwatch(running);
-      RunningReport report(running, complaints_, *host_.log, started);
-      try {
-        running.collector->read(devices_, report);
-      } catch (const std::exception& error) {
-        devices_.incomplete = true;
-        report.failed({Errc::io, 0, error.what()});
-      }
+      guarded(running, started, [&](Report& report) { running.collector->read(devices_, report); });
     }
-    complaints_.settle(*host_.log, started);
     now_ = read_clock();
     for (auto& running : running_) {
+      if (!for_gather && !running.collector->is_sampled()) continue;
       const Stopwatch stopwatch(running);
-      running.collector->advance(now_, devices_, peers_, events_);
+      guarded(running, started,
+              [&](Report&) { running.collector->advance(now_, devices_, peers_, events_); });
     }
+    if (for_gather) complaints_.settle(*host_.log, started);
     cut_ = select(limit_, peers_, scratch_);
+  }
+
+  // What has no complete window yet, in words; empty: nothing.
+  std::string unsettled() {
+    std::string all;
+    for (auto& running : running_) {
+      if (const auto what = running.collector->unsettled(); !what.empty()) {
+        ((all += all.empty() ? "" : ", ") += running.name) += ": " + what;
+      }
+    }
+    return all;
+  }
+
+  // The probers' threads.
+  void stop() {
+    pinger_->stop();
+    loop_.stop();
+    resolver_.stop();
   }
 
   void emit(Sink& sink, std::uint64_t late_count, std::uint64_t skipped_count) {
@@ -207,9 +260,21 @@ class Passes {
     events_.emit(sink);
     emit_engine(late_count, skipped_count, sink);
     events_.clear();
+    for (auto& running : running_) running.collector->told();
   }
 
  private:
+  // One pass of one collector; what it throws is its own failure.
+  template <class Pass>
+  void guarded(Running& running, std::chrono::steady_clock::time_point now, Pass&& pass) {
+    RunningReport report(running, complaints_, notes_, *host_.log, now);
+    try {
+      pass(report);
+    } catch (const std::exception& error) {
+      report.failed({Errc::io, 0, error.what()});
+    }
+  }
+
   void emit_running(const Running& running, std::int64_t count, Sink& sink) const {
     const Label name[] = {{&collector_label, running.name}};
     Readings<std::size(numbers)> readings;
@@ -238,8 +303,12 @@ class Passes {
 
   Host host_;
   ShownLimit limit_;
+  probe::Resolver resolver_;
+  probe::Loop loop_;
+  std::unique_ptr<probe::Pinger> pinger_;
   std::vector<Running> running_;
   Complaints complaints_;
+  Notes notes_;
   Devices devices_;
   Peers peers_;
   Events events_;
@@ -250,13 +319,14 @@ class Passes {
 
 }  // namespace
 
-std::vector<const Option*> all_options() {
-  std::vector<const Option*> options(std::begin(own_options), std::end(own_options));
+config::Schema schema() {
+  config::Schema schema{{std::begin(own_options), std::end(own_options)}};
   for (const auto* entry : table()) {
-    options.push_back(&entry->enabled);
-    options.insert(options.end(), entry->options.begin(), entry->options.end());
+    schema.options.push_back(&entry->enabled);
+    schema.options.insert(schema.options.end(), entry->options.begin(), entry->options.end());
+    schema.blocks.insert(schema.blocks.end(), entry->blocks.begin(), entry->blocks.end());
   }
-  return options;
+  return schema;
 }
 
 std::vector<const Family*> all_families() {
@@ -274,12 +344,16 @@ std::vector<const Family*> all_families() {
 class Engine::Core {
  public:
   Core(const config::Settings& settings, const Host& host)
-      : log_(host.log), interval_(settings.duration(sample_interval)), passes_(settings, host) {
+      : log_(host.log),
+        interval_(settings.duration(sample_interval)),
+        first_window_(host.first_window),
+        passes_(settings, host) {
     if (!host.resident) interval_ = milliseconds(0);
   }
 
   bool gather(Sink& sink, milliseconds wait) {
     std::unique_lock lock(mutex_);
+    if (request_ == 0) wait += first_window_;
     sink_ = &sink;
     stage_ = Stage::wanted;
     ++request_;
@@ -319,10 +393,12 @@ class Engine::Core {
       } else {
         changed_.wait_until(lock, next_sample, wanted);
       }
-      if (stopping_) return;
+      if (stopping_) break;
       const auto request = request_;
+      const bool for_gather = stage_ == Stage::wanted;
       lock.unlock();
-      guarded([&] { passes_.sample(); });
+      const bool first = request == 1 && !std::exchange(waited_, true);
+      if (!first || wait_for_windows()) guarded([&] { passes_.sample(for_gather); });
       next_sample = std::chrono::steady_clock::now() + interval_;
       lock.lock();
       // Only who still waits, and asked before this reading began, gets it.
@@ -337,9 +413,37 @@ class Engine::Core {
       sink_ = nullptr;
       changed_.notify_all();
     }
+    lock.unlock();
+    guarded([&] { passes_.stop(); });
   }
 
  private:
+  // Where a host asks but once, as `telegraf --test` does, it shall see a ping. false: there was
+  // nobody to wait for, and all is read.
+  bool wait_for_windows() {
+    if (first_window_.count() == 0) return true;
+    constexpr milliseconds step(20);
+    const auto end = std::chrono::steady_clock::now() + first_window_;
+    bool waited = true;
+    std::string left;
+    guarded([&] {
+      passes_.sample(true);  // makes the targets known
+      left = passes_.unsettled();
+      waited = !left.empty();
+      while (!left.empty() && std::chrono::steady_clock::now() + step < end) {
+        std::unique_lock lock(mutex_);
+        if (changed_.wait_for(lock, step, [&] { return stopping_; })) return;
+        lock.unlock();
+        left = passes_.unsettled();
+      }
+    });
+    if (!left.empty()) {
+      log_->warning("no complete window after " + std::to_string(first_window_.count()) +
+                    " ms: " + left);
+    }
+    return waited;
+  }
+
   enum class Stage : std::uint8_t { idle, wanted, emitting };
 
   template <class Work>
@@ -355,6 +459,7 @@ class Engine::Core {
 
   std::shared_ptr<Log> log_;
   milliseconds interval_;
+  milliseconds first_window_;
   Passes passes_;
   std::mutex mutex_;
   std::condition_variable changed_;
@@ -362,6 +467,7 @@ class Engine::Core {
   Stage stage_ = Stage::idle;
   std::uint64_t request_ = 0;
   bool stopping_ = false;
+  bool waited_ = false;  // for the first windows; the engine's thread only
   std::atomic<std::uint64_t> late_ = 0, skipped_ = 0;
 };
 

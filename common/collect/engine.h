@@ -20,13 +20,16 @@ struct Host {
   StartThread start_thread = start_plain_thread;
   Root root{};
   bool resident = true;  // false in a one-shot run
+  // How long the first gather waits for the probes' first windows, beside its own wait.
+  std::chrono::milliseconds first_window{0};
 };
 
 extern const config::Option gather_wait;    // what hosts wait until values flow
 extern const config::Option peer_instance;  // how collectd names peers: "name", "safe", "raw"
 
-// The engine's options, then each collector's, beginning with the one that switches it.
-std::vector<const config::Option*> all_options();
+// The engine's options, then each collector's, beginning with the one that switches it, and every
+// kind of block.
+config::Schema schema();
 
 class Engine {
  public:

@@ -40,7 +40,12 @@ constexpr Option names_files{
     "/etc/wireguard/*.conf|/etc/systemd/network/*.netdev|/var/lib/wgvitals/names.toml",
     "Files with names in comments (# friendly_name, # friendly_json, # Name), and .toml files as "
     "'wgvitals names' writes them; the last part may have wildcards"};
-constexpr const Option* options[] = {&names, &labels, &names_files};
+constexpr Option expect{
+    "expect", Takes::pairs, "",
+    "Peers that may be away or asleep, by public key: [inputs.wgvitals.expect] \"KEY\" = "
+    "\"sometimes\"; collectd: Expect \"KEY\" \"sometimes\". Or a label of this name. They are "
+    "not pinged, which would wake them. \"always\" overrides a label"};
+constexpr const Option* options[] = {&names, &labels, &names_files, &expect};
 
 // 2. From values to values.
 
@@ -67,6 +72,15 @@ Names from_settings(const config::Settings& settings) {
       result.names[row[0]].labels[row[1]] = row[2];
     }
   }
+  for (const auto& row : settings.rows(expect)) {
+    if (!usable("expect", checked_key(row[0]))) continue;
+    const bool known = row[1] == "sometimes" || row[1] == "always";
+    if (usable("expect",
+               known ? ""
+                     : "'" + row[1].substr(0, 50) + "' is neither \"sometimes\" nor \"always\"")) {
+      result.names[row[0]].expect = row[1];
+    }
+  }
   return result;
 }
 
@@ -74,9 +88,9 @@ Result<Names> from_toml(const Root& root, const std::filesystem::path& path) {
   const auto text = root.read(path.string());
   if (!text) return text.error();
   std::vector<config::Problem> problems;
-  const auto section = config::parse_toml(*text, path, problems);
+  const auto section = config::parse_toml(*text, path, {}, problems);
   if (!section) return section.error();
-  config::Settings settings({&names, &labels});
+  config::Settings settings({{&names, &labels, &expect}});
   settings.read(*section, problems);
   auto result = from_settings(settings);
   for (const auto& problem : problems) result.problems.push_back(problem.text);
@@ -102,6 +116,7 @@ void add_missing(PeerNames& into, const PeerNames& from) {
   for (const auto& [key, peer] : from) {
     auto& known = into[key];
     if (known.friendly_name.empty()) known.friendly_name = peer.friendly_name;
+    if (known.expect.empty()) known.expect = peer.expect;
     known.labels.insert(peer.labels.begin(), peer.labels.end());
   }
 }

@@ -7,12 +7,17 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <span>
 #include <utility>
 
 #include "common/collect/collector.h"
 #include "common/collect/select.h"
+#include "common/probe/crypto.h"
 
 namespace wgvitals::collect {
+
+extern const Entry trace;
+
 namespace {
 
 using config::Option;
@@ -45,6 +50,9 @@ constexpr Metric link_up{"link_up", Type::i64, Kind::gauge, Unit::truth,
                          "The link is set up (IFF_UP)"};
 constexpr Metric link_flaps{"link_flaps", Type::u64, Kind::counter, Unit::none,
                             "Changes of IFF_UP and of the interface index that were seen"};
+constexpr Metric threaded{
+    "threaded", Type::i64, Kind::gauge, Unit::truth,
+    "Threads of the kernel take in its packets, one for each peer (threaded NAPI)"};
 
 struct Counter {
   Metric metric;
@@ -115,8 +123,9 @@ constexpr std::array counters{
             &LinkCounters::rx_length_errors},
 };
 constexpr auto device_state_metrics = [] {
-  std::array<const Metric*, counters.size() + 4> metrics{&peers_count, &mtu, &link_up, &link_flaps};
-  for (std::size_t i = 0; i < counters.size(); ++i) metrics[i + 4] = &counters[i].metric;
+  std::array<const Metric*, counters.size() + 5> metrics{&peers_count, &mtu, &link_up, &link_flaps,
+                                                         &threaded};
+  for (std::size_t i = 0; i < counters.size(); ++i) metrics[i + 5] = &counters[i].metric;
   return metrics;
 }();
 constexpr Family device_state{"wireguard_device", "A WireGuard device: state and link counters",
@@ -257,12 +266,22 @@ std::int64_t since_1970(const Now& now) {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(now.wall.time_since_epoch()).count();
 }
 
+// Only probes ask for the devices' own keys, which they must not use, and the tap, which checks
+// MACs by them; without the libraries, which they miss themselves, those that have to be derived
+// are not told.
+kernel::ToPublicKey to_public_key(const config::Settings& settings) {
+  const auto* probes = config::find_block(settings.schema(), "probe");
+  const bool probed = probes != nullptr && !settings.blocks(*probes).empty();
+  if (!probed && !settings.truth(trace.enabled)) return nullptr;
+  return probe::make_public_key_of();
+}
+
 kernel::WireGuardSources to_sources(const config::Settings& settings,
                                     std::chrono::milliseconds patience) {
   return {to_selection(settings,
                        {interface_include, interface_exclude, interface_list, ignore_selected}),
           settings.texts(netns), settings.text(uapi_dir),
-          std::min(settings.duration(uapi_timeout), patience)};
+          std::min(settings.duration(uapi_timeout), patience), to_public_key(settings)};
 }
 
 // Brings a row up to date with what was seen of its peer.
@@ -339,7 +358,12 @@ class WireGuardCollector final : public Collector {
         most_prefixes_(static_cast<std::size_t>(settings.whole(allowed_ips_field_max))),
         prefixes_text_(most_prefixes_ * (longest_prefix + 1)) {}
 
-  void read(Devices& devices, Report& report) override { reader_.read(devices, report); }
+  void read(Devices& devices, Report& report) override try {
+    reader_.read(devices, report);
+  } catch (...) {
+    devices.incomplete = true;
+    throw;
+  }
 
   void advance(const Now& now, const Devices& devices, Peers& peers, Events& events) override {
     const auto offset = since_1970(now) - now.monotonic.time_since_epoch().count();
@@ -477,6 +501,7 @@ class WireGuardCollector final : public Collector {
       state.add(link_up, (device.link->flags & IFF_UP) != 0);
       const auto known = links_.find(link_key(device.name, device.netns));
       if (resident_ && known != links_.end()) state.add(link_flaps, known->second.flaps);
+      state.add(threaded, device.link->threaded);
       if (device.link->counters) {
         for (const auto& counter : counters) {
           state.add(counter.metric, (*device.link->counters).*counter.value);

@@ -46,13 +46,17 @@ class TouchedSink final : public Sink {
 class EngineTest : public testing::Test {
  protected:
   // Devices of the kernel that this host may have are not asked for.
-  void begin(const std::string& toml = {}, bool resident = true) {
+  void begin(const std::string& toml = {}, bool resident = true,
+             milliseconds first_window = milliseconds(0)) {
     engine_.emplace(test::settings("interface_include = [\"/^utun/\"]\nuapi_dir = \"/run/wg\"\n"
                                    "gather_wait = \"60s\"\n" +
                                    (toml.find("sample_interval") == std::string::npos
                                         ? "sample_interval = \"0s\"\n" + toml
                                         : toml)),
-                    Host{.log = log_, .root = files_.root(), .resident = resident});
+                    Host{.log = log_,
+                         .root = files_.root(),
+                         .resident = resident,
+                         .first_window = first_window});
     engine_->start();
   }
   std::filesystem::path socket(const char* name) const {
@@ -201,6 +205,64 @@ TEST_F(EngineTest, SamplesBetweenGathers) {
   const auto at = text.find(" handshakes=");
   ASSERT_NE(at, std::string::npos);
   EXPECT_GE(std::stoi(text.substr(at + 12)), 5);
+}
+
+TEST_F(EngineTest, SamplesOnlyWhatHasToBe) {
+  std::atomic<int> asked = 0;
+  const test::UapiServer server(socket("utun0.sock"), [&asked](test::UapiServer& self, int client) {
+    ++asked;
+    self.send(client, answer(1));
+  });
+  files_.with("proc/sys/net/core/rmem_max", "none\n");  // each reading of the host fails
+  const auto errors = [](const std::string& text) {
+    const auto at = text.find(" errors=", text.find("collector=host"));
+    return at == std::string::npos ? -1 : std::stoi(text.substr(at + 8));
+  };
+  begin("sample_interval = \"10ms\"");
+  const auto once = errors(gather());
+  ASSERT_GT(once, 0);
+  const int before = asked;
+  for (int i = 0; i < 1000 && asked < before + 5; ++i)
+    std::this_thread::sleep_for(milliseconds(10));
+  ASSERT_GE(asked, before + 5);
+  EXPECT_EQ(errors(gather()), 2 * once);
+  EXPECT_THAT(log_->lines, Not(Contains(HasSubstr("well again"))));
+}
+
+constexpr const char* ping_of_loopback =
+    "[[inputs.wgvitals.ping]]\nhost = \"127.0.0.1\"\ninterval = \"100ms\"\n";
+
+TEST_F(EngineTest, WaitsForTheFirstWindowsWhereTheHostAsksButOnce) {
+  begin(ping_of_loopback, false, long_enough);
+  EXPECT_THAT(gather(), HasSubstr("ping,url=127.0.0.1 packets_transmitted="));
+  EXPECT_THAT(log_->lines, IsEmpty());
+}
+
+TEST_F(EngineTest, ReadsOnceForTheFirstGatherWhereThereIsNobodyToWaitFor) {
+  const test::UapiServer server(socket("utun0.sock"), test::answers(answer(1)));
+  begin("", true, long_enough);
+  EXPECT_THAT(gather(), HasSubstr("listen_port=1 "));
+  EXPECT_EQ(server.asked(), 1);
+}
+
+TEST_F(EngineTest, NamesWhatHadNoWindowInTime) {
+  begin("[[inputs.wgvitals.ping]]\nhost = \"127.0.0.1\"\ncount = 1000\ninterval = \"60s\"\n", true,
+        milliseconds(100));
+  EXPECT_THAT(gather(), Not(HasSubstr("ping,url")));
+  EXPECT_THAT(log_->lines, testing::ElementsAre(
+                               "warning: no complete window after 100 ms: ping: 1 of 1 targets"));
+}
+
+TEST_F(EngineTest, WaitsForNoWindowElsewhere) {
+  begin(ping_of_loopback);
+  EXPECT_THAT(gather(), Not(HasSubstr("ping,url")));
+  // But the engine pings from now on.
+  const auto until = std::chrono::steady_clock::now() + long_enough;
+  while (gather().find("ping,url=127.0.0.1 ") == std::string::npos &&
+         std::chrono::steady_clock::now() < until) {
+    std::this_thread::sleep_for(milliseconds(20));
+  }
+  EXPECT_LT(std::chrono::steady_clock::now(), until);
 }
 
 TEST_F(EngineTest, OutlivesASinkThatThrows) {

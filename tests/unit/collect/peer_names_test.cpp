@@ -15,6 +15,7 @@ using test::key_text;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::UnorderedElementsAre;
 
 // For its life this thread may read only what all may: root's power over files ends with its name.
 class Unprivileged {
@@ -35,6 +36,7 @@ class PeerNamesTest : public testing::Test {
  protected:
   // A table with three peers.
   PeerNamesTest() {
+    services_.root = files_.root();
     std::filesystem::permissions(path(""), std::filesystem::perms(0755));
     peers_.begin_reading();
     const auto device = peers_.device({});
@@ -45,7 +47,7 @@ class PeerNamesTest : public testing::Test {
   }
 
   void begin(const std::string& toml = {}) {
-    collector_ = peer_names.make({root_, true, std::chrono::seconds(1)}, test::settings(toml));
+    collector_ = peer_names.make(services_.services, test::settings(toml));
   }
 
   // "name site=berlin", of the n-th peer after a reading.
@@ -69,7 +71,7 @@ class PeerNamesTest : public testing::Test {
   std::filesystem::path path(const char* below) const { return files_.root().full_path(below); }
 
   test::TempRoot files_;
-  Root root_ = files_.root();
+  test::TestServices services_;
   std::unique_ptr<Collector> collector_;
   Devices devices_;
   Peers peers_;
@@ -211,6 +213,19 @@ TEST_F(PeerNamesTest, RefusesLabelsOfCommentsLikewise) {
   EXPECT_THAT(report_.texts,
               ElementsAre(HasSubstr("label 'a-b': a name has letters"),
                           HasSubstr("label 'rx_bytes': the name is one of wgvitals' own")));
+}
+
+TEST_F(PeerNamesTest, KnowsWhoMayBeAway) {
+  begin("[inputs.wgvitals.expect]\n\"" + key_text(1) + "\" = \"sometimes\"\n\"" + key_text(2) +
+        "\" = \"always\"\n\"" + key_text(3) + "\" = \"never\"\n\"short\" = \"sometimes\"\n" +
+        "[inputs.wgvitals.labels.\"" + key_text(2) + "\"]\nexpect = \"sometimes\"\n" +
+        "[inputs.wgvitals.labels.\"" + key_text(3) + "\"]\nexpect = \"sometimes\"\n");
+  (void)read();
+  EXPECT_TRUE(peers_.row(0).sometimes_away);
+  EXPECT_FALSE(peers_.row(1).sometimes_away);
+  EXPECT_TRUE(peers_.row(2).sometimes_away);
+  EXPECT_THAT(report_.texts, UnorderedElementsAre(HasSubstr("'never' is neither"),
+                                                  HasSubstr("'short' is no public key")));
 }
 
 TEST_F(PeerNamesTest, MakesEqualNamesDistinct) {

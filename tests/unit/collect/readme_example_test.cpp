@@ -4,6 +4,7 @@
 
 #include "common/collect/collector.h"
 #include "tests/support/said.h"
+#include "tests/support/services.h"
 #include "tests/support/temp_root.h"
 
 namespace wgvitals::collect {
@@ -21,9 +22,9 @@ class NoFailure final : public Report {
 TEST(ReadmeExample, IsACollector) {
   test::TempRoot files;
   files.with("proc/loadavg", "0.25 0.10 0.05 1/100 4711\n");
-  const auto root = files.root();
-  const auto collector =
-      host_load.make({root, true, std::chrono::seconds(1)}, config::Settings({}));
+  test::TestServices services;
+  services.root = files.root();
+  const auto collector = host_load.make(services.services, config::Settings({}));
   Devices devices;
   NoFailure report;
   collector->read(devices, report);

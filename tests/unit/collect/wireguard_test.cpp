@@ -97,6 +97,7 @@ TEST_F(WireGuardCollectorTest, TellsADeviceAndItsPeers) {
   device.fwmark = 81;
   device.link = link(7, IFF_UP);
   device.link->mtu = 1420;
+  device.link->threaded = true;
   device.link->counters = LinkCounters{.rx_packets = 1,
                                        .tx_packets = 2,
                                        .rx_bytes = 3,
@@ -119,7 +120,8 @@ TEST_F(WireGuardCollectorTest, TellsADeviceAndItsPeers) {
   EXPECT_EQ(gather(),
             "wireguard_device,name=wg0,type=linux_kernel listen_port=51820 firewall_mark=81\n"
             "wireguard_device,name=wg0,type=linux_kernel peers=1 mtu=1420 link_up=1 link_flaps=0 "
-            "rx_bytes=3 tx_bytes=4 rx_packets=1 tx_packets=2 rx_errors=5 tx_errors=6 rx_dropped=7 "
+            "threaded=1 rx_bytes=3 tx_bytes=4 rx_packets=1 tx_packets=2 rx_errors=5 tx_errors=6 "
+            "rx_dropped=7 "
             "tx_dropped=8 rx_frame_errors=10 rx_length_errors=9\n"
             "wireguard_peer,device=wg0," +
                 peer_label(1) +
@@ -442,9 +444,11 @@ TEST(WireGuardEntry, ReadsTheConfiguredFolderAndWaitsNoLongerThanTheHostMay) {
                                 test::answers("listen_port=9\nerrno=0\n\n"));
   const test::UapiServer hung(files.root().full_path("run/wg/utun1.sock"), test::hangs());
   const test::UapiServer other(files.root().full_path("run/wg/other.sock"), test::hangs());
-  const auto root = files.root();
+  test::TestServices services;
+  services.root = files.root();
+  services.services.patience = milliseconds(200);
   const auto collector = wireguard.make(
-      {root, true, milliseconds(200)},
+      services.services,
       test::settings("uapi_dir = \"/run/wg\"\nuapi_timeout = \"60s\"\n"
                      "interface_include = [\"/^utun/\"]\ninterface_exclude = [\"utun2\"]"));
   Devices devices;
@@ -457,6 +461,34 @@ TEST(WireGuardEntry, ReadsTheConfiguredFolderAndWaitsNoLongerThanTheHostMay) {
   EXPECT_THAT(report.texts,
               ElementsAre(HasSubstr("utun1: its process does not answer: is it hung?")));
   EXPECT_EQ(other.asked(), 0);
+}
+
+// The pair of RFC 7748 section 6.1.
+TEST(WireGuardEntry, MakesADevicesPrivateKeyPublicOnlyForProbesAndTheTap) {
+  test::TempRoot files;
+  const test::UapiServer server(
+      files.root().full_path("run/wg/utun0.sock"),
+      test::answers("private_key=77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a\n"
+                    "errno=0\n\n"));
+  test::TestServices services;
+  services.root = files.root();
+  services.services.patience = seconds(5);
+  const auto key_with = [&](const std::string& more) {
+    const auto collector =
+        wireguard.make(services.services, test::settings("uapi_dir = \"/run/wg\"\n"
+                                                         "interface_include = [\"utun0\"]\n" +
+                                                         more));
+    Devices devices;
+    test::KeptReport report;
+    collector->read(devices, report);
+    return devices.devices.at(0).key;
+  };
+  EXPECT_EQ(key_with(""), std::nullopt);
+  for (const auto* asks :
+       {"[[inputs.wgvitals.probe]]\nserver = \"127.0.0.1:9\"\n", "trace = true\n"}) {
+    EXPECT_EQ(key_with(asks),
+              key_from_hex("8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a"));
+  }
 }
 
 TEST(WireGuardEntry, KnowsCollectdsWayOfListing) {
@@ -472,10 +504,11 @@ TEST(WireGuardEntry, KnowsCollectdsWayOfListing) {
                                test::answers("errno=0\n\n"));
     const test::UapiServer two(files.root().full_path("run/wg/utun1.sock"),
                                test::answers("errno=0\n\n"));
-    const auto root = files.root();
-    const auto collector =
-        wireguard.make({root, true, seconds(5)},
-                       test::settings("uapi_dir = \"/run/wg\"\n" + std::string(options)));
+    test::TestServices services;
+    services.root = files.root();
+    services.services.patience = seconds(5);
+    const auto collector = wireguard.make(
+        services.services, test::settings("uapi_dir = \"/run/wg\"\n" + std::string(options)));
     Devices devices;
     test::KeptReport report;
     collector->read(devices, report);

@@ -1,0 +1,96 @@
+#include "common/collect/tap_watch.h"
+
+#include <sys/epoll.h>
+
+#include <mutex>
+#include <system_error>
+#include <utility>
+
+#include "common/trace/tap.h"
+
+namespace wgvitals::collect {
+namespace {
+
+constexpr std::size_t packets_a_turn = 64;  // then other sockets of the loop have theirs
+
+}  // namespace
+
+class TapWatch::Core : public std::enable_shared_from_this<Core> {
+ public:
+  Core(probe::Loop& loop, Fd tap, trace::Mac1 mac1)
+      : loop_(loop), buffer_(trace::largest_packet), tap_(std::move(tap)), seen_(std::move(mac1)) {}
+
+  // Any thread.
+  void start() {
+    loop_.post([self = shared_from_this()] { self->begin(); });
+  }
+  // Where the loop has ended, it has let go of this already.
+  void stop() noexcept try {
+    loop_.post([self = shared_from_this()] { self->end(); });
+  } catch (...) {
+  }
+  void set_devices(std::span<const trace::TracedDevice> devices) {
+    const std::lock_guard lock(mutex_);
+    seen_.set_devices(devices);
+  }
+  void take(Tapped& into) {
+    const std::lock_guard lock(mutex_);
+    seen_.decide(trace::Handshakes::Clock::now());
+    dropped_ += trace::take_drops(tap_.get());
+    into.times = seen_.take_times();
+    into.counts.assign(seen_.counts().begin(), seen_.counts().end());
+    into.refused = seen_.refusals().sources();
+    into.dropped = dropped_;
+    into.failure = failure_;
+  }
+
+ private:
+  // The loop's thread.
+  void begin() try {
+    loop_.watch(tap_.get(), EPOLLIN,
+                [self = shared_from_this()](std::uint32_t) { self->receive(); });
+  } catch (const std::system_error& error) {
+    const std::lock_guard lock(mutex_);
+    failure_ = Error{Errc::io, error.code().value(), "watching handshakes"};
+  }
+
+  void receive() {
+    const std::lock_guard lock(mutex_);
+    for (std::size_t i = 0; i < packets_a_turn && !failure_; ++i) {
+      const auto sighting = trace::receive(tap_.get(), buffer_);
+      if (!sighting) {
+        failure_ = sighting.error();
+        loop_.forget(tap_.get());
+      } else if (*sighting) {
+        seen_.see(**sighting);
+      } else {
+        return;
+      }
+    }
+  }
+
+  void end() { loop_.forget(tap_.get()); }
+
+  probe::Loop& loop_;
+  std::vector<std::uint8_t> buffer_;  // the loop's thread
+
+  std::mutex mutex_;  // of what follows
+  const Fd tap_;
+  trace::Handshakes seen_;
+  std::uint64_t dropped_ = 0;
+  std::optional<Error> failure_;
+};
+
+TapWatch::TapWatch(probe::Loop& loop, Fd tap, trace::Mac1 mac1)
+    : core_(std::make_shared<Core>(loop, std::move(tap), std::move(mac1))) {
+  core_->start();
+}
+
+TapWatch::~TapWatch() { core_->stop(); }
+
+void TapWatch::set_devices(std::span<const trace::TracedDevice> devices) {
+  core_->set_devices(devices);
+}
+void TapWatch::take(Tapped& into) { core_->take(into); }
+
+}  // namespace wgvitals::collect
