@@ -35,12 +35,12 @@ std::string_view to_text(Unit unit) {
   return names[static_cast<std::size_t>(unit)];
 }
 
-std::string to_collectd(const Family& family, const Metric& metric) {
-  if (metric.type == Type::text || family.places.empty()) return "";
-  const auto& place = family.places.front();
+std::string to_collectd(const Family& family, const Place& place, const Metric& metric) {
+  // Behind the first place are those of what is no device's.
+  const bool of_device = &place == family.places.data();
   std::string name(place.plugin.view());
   if (place.plugin_instance != nullptr) {
-    name += fmt::format("-<{}>", place.plugin_instance->tag.view());
+    name += fmt::format("-{}<{}>", place.prefix, place.plugin_instance->tag.view());
   }
   name += '/';
   const auto& given = metric.collectd;
@@ -54,13 +54,23 @@ std::string to_collectd(const Family& family, const Metric& metric) {
   if (!instance.empty()) name += "-" + instance;
   for (const auto* label : family.labels) {
     const auto tag = label->tag.view();
-    if (!label->identifies || label == place.plugin_instance || tag == "netns" ||
-        tag == "friendly_name") {
+    if (!label->identifies || label == place.plugin_instance || label == place.without ||
+        tag == "netns" || tag == "friendly_name") {
       continue;
     }
+    if (!of_device && (tag == "device" || tag == "public_key")) continue;
     name += tag == "public_key" ? std::string("-<peer>") : fmt::format("-<{}>", tag);
   }
   return name;
+}
+
+std::string to_collectd(const Family& family, const Metric& metric) {
+  std::string names;
+  if (metric.type == Type::text) return names;
+  for (const auto& place : family.places) {
+    (names += names.empty() ? "" : " or ") += to_collectd(family, place, metric);
+  }
+  return names;
 }
 
 std::string to_prometheus(const Family& family, const Metric& metric) {

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <filesystem>
@@ -59,29 +60,32 @@ config::Settings read_config(const std::string& path, int& problems) {
     fmt::print("{}\n", text);
     ++problems;
   };
-  config::Settings settings(collect::all_options());
+  config::Settings settings(collect::schema());
   const auto text = Root().read(std::filesystem::absolute(path).string());
   if (!text) {
     say("cannot be read: " + to_text(text.error()));
     return settings;
   }
   std::vector<config::Problem> found;
-  const auto section = is_collectd(*text) ? config::parse_collectd(*text, path)
-                                          : config::parse_toml(*text, path, found);
+  const auto section = is_collectd(*text)
+                           ? config::parse_collectd(*text, path)
+                           : config::parse_toml(*text, path, settings.schema(), found);
   if (section) {
     settings.read(*section, found);
   } else {
     say(section.error().where);
   }
+  std::ranges::stable_sort(found, {}, &config::Problem::line);
   for (const auto& problem : found) say(config::to_text(path, problem));
   return settings;
 }
 
 void print_volume(const config::Settings& settings, milliseconds outage, milliseconds interval) {
   Volume volume;
-  collect::Engine engine(settings, {.log = std::make_shared<TerminalLog>()});
+  constexpr milliseconds wait(3000);
+  collect::Engine engine(settings, {.log = std::make_shared<TerminalLog>(), .first_window = wait});
   engine.start();
-  const bool in_time = engine.gather(volume, milliseconds(3000));
+  const bool in_time = engine.gather(volume, wait);
   engine.stop();
   if (!in_time) fmt::print("the engine was late: the counts below are not whole\n");
   const auto gathers =
@@ -122,6 +126,14 @@ void print_rights() {
       {"kernel peers", "CAP_NET_ADMIN", has_capability(Capability::net_admin),
        "setcap cap_net_admin=p /usr/bin/wgvitals-execd",
        "the program could change the host's network; every user who may run it could, too"},
+      {"pings, hops, trace", "CAP_NET_RAW", has_capability(Capability::net_raw),
+       "setcap cap_net_admin,cap_net_raw=p /usr/bin/wgvitals-execd (or net.ipv4.ping_group_range)",
+       "the program could send and read any packet of the host"},
+      {"exact CPU times", "CAP_BPF, CAP_PERFMON",
+       has_capability(Capability::bpf) && has_capability(Capability::perfmon),
+       "setcap cap_net_admin,cap_net_raw,cap_bpf,cap_perfmon=p /usr/bin/wgvitals-execd, and "
+       "libbpf1",
+       "the program could read the kernel's memory"},
       {"userspace sockets", "root", may_use_sockets("/var/run/wireguard"),
        "run as root: collectd, or a unit with User=root",
        "a userspace device's socket tells its private key and takes orders"},
@@ -134,19 +146,28 @@ void print_rights() {
   };
   fmt::print("\nRights of this user{}:\n", root ? " (root)" : "");
   for (const auto& right : rights) {
-    fmt::print("  {:<18} {:<14} {}\n", right.what, right.right, right.given ? "given" : "MISSING");
+    fmt::print("  {:<18} {:<20} {}\n", right.what, right.right, right.given ? "given" : "MISSING");
     if (!right.given) {
       fmt::print("    grant:   {}\n    exposes: {}\n", right.grant, right.exposes);
     }
   }
 }
 
+void print_option(const config::Option& option, std::string_view indent) {
+  fmt::print("\n{0}{1} = {2}   ({3})\n{0}  {4}.\n{0}  Takes {5}.\n", indent, option.name.view(),
+             config::to_toml_fallback(option), config::collectd_name(option.name.view()),
+             option.help, config::expectation(option));
+}
+
 void print_options() {
+  const auto schema = collect::schema();
   fmt::print("# Options: TOML (collectd). Each stands at its default.\n");
-  for (const auto* option : collect::all_options()) {
-    fmt::print("\n{} = {}   ({})\n  {}.\n  Takes {}.\n", option->name.view(),
-               config::to_toml_fallback(*option), config::collectd_name(option->name.view()),
-               option->help, config::expectation(*option));
+  for (const auto* option : schema.options) print_option(*option, "");
+  fmt::print("\n# Blocks: each may come several times.\n");
+  for (const auto* kind : schema.blocks) {
+    fmt::print("\n[[inputs.wgvitals.{}]]   (<{}>)\n  {}.\n", kind->name.view(),
+               config::collectd_name(kind->name.view()), kind->help);
+    for (const auto* option : kind->options) print_option(*option, "  ");
   }
 }
 

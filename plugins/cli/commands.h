@@ -20,6 +20,12 @@ Run add_serve(CLI::App& app);
 Run add_check(CLI::App& app);
 Run add_catalogue(CLI::App& app);
 Run add_names(CLI::App& app);
+Run add_probe(CLI::App& app);
+Run add_probe_ping(CLI::App& app);
+Run add_probe_path(CLI::App& app);
+Run add_probe_mtu(CLI::App& app);
+Run add_probe_handshake(CLI::App& app);
+Run add_probe_setup(CLI::App& app);
 
 constexpr const char* default_config = "/etc/wgvitals/wgvitals.toml";
 

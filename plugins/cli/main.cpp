@@ -24,10 +24,10 @@ void TerminalLog::write(Level level, std::string_view line) {
 
 config::Settings load_settings(const std::optional<std::string>& path) {
   if (!path && !std::filesystem::exists(default_config)) {
-    return config::Settings(collect::all_options());
+    return config::Settings(collect::schema());
   }
   const auto file = path.value_or(default_config);
-  auto loaded = config::load_toml(Root(), std::filesystem::absolute(file), collect::all_options());
+  auto loaded = config::load_toml(Root(), std::filesystem::absolute(file), collect::schema());
   TerminalLog log;
   for (const auto& failure : loaded.fatal) log.error(failure);
   for (const auto& problem : loaded.problems) log.warning(config::to_text(file, problem));
@@ -70,6 +70,10 @@ int run(int count, char** arguments) {
         auto* sub =
             app.add_subcommand("names", "Export peers' names and labels, without keys' secrets");
         return std::pair(sub, add_names(*sub));
+      }(),
+      [&] {
+        auto* sub = app.add_subcommand("probe", "Ask a host, now: ping, path, mtu, handshake");
+        return std::pair(sub, add_probe(*sub));
       }(),
   };
   try {

@@ -46,6 +46,10 @@ std::string to_human_bytes(std::int64_t bytes) {
   return fmt::format("{:.{}f} {}", size, size < 99.95 ? 1 : 0, unit);
 }
 
+std::string to_human_ms(double ms) {
+  return fmt::format("{:.{}f}", ms, ms < 1 ? 3 : ms < 10 ? 2 : ms < 100 ? 1 : 0);
+}
+
 std::string to_human_age(double seconds) {
   const auto s = static_cast<std::int64_t>(seconds);
   if (s < 60) return fmt::format("{}s", s);
@@ -66,6 +70,7 @@ void Table::take(const Record& record) {
   const auto family = record.family.name.view();
   if (family == "wireguard_device") take_device(record);
   if (family == "wireguard_peer") take_peer(record);
+  if (family == "ping") take_ping(record);
 }
 
 void Table::take_device(const Record& record) {
@@ -98,14 +103,30 @@ void Table::take_peer(const Record& record) {
   }
 }
 
+void Table::take_ping(const Record& record) {
+  if (record.readings.front().metric->type == Type::text) return;
+  const auto identity = output::to_identity(record, true);
+  auto& row = pings_.emplace_back();
+  const auto peer = identity.safe_peer();
+  row.name = peer.empty() ? std::string(identity.others.front()) : peer;
+  row.place = identity.place();
+  for (const auto& [metric, value] : record.readings) {
+    const auto field = metric->field.view();
+    if (field == "percent_packet_loss") row.loss = value.f64();
+    if (field == "average_response_ms") row.average = value.f64();
+    if (field == "percentile95_ms") row.percentile95 = value.f64();
+    if (field == "maximum_response_ms") row.maximum = value.f64();
+  }
+}
+
 std::string Table::text(bool colour) const {
   const auto paint = [&](const char* code, const std::string& text) {
     return colour ? fmt::format("\033[{}m{}\033[0m", code, text) : text;
   };
-  if (devices_.empty()) return "No WireGuard devices here.\n";
   std::string text;
+  if (devices_.empty()) text += "No WireGuard devices here.\n";
   for (const auto& device : devices_) {
-    if (!text.empty()) text += '\n';
+    if (&device != &devices_.front()) text += '\n';
     const auto state = device.link_up < 0   ? std::string("link in another namespace")
                        : device.link_up > 0 ? paint("32", "up")
                                             : paint("31", "down");
@@ -130,6 +151,23 @@ std::string Table::text(bool colour) const {
                       width_of(row.endpoint) > endpoint_width ? fit(row.endpoint, endpoint_width)
                                                               : row.endpoint);
     }
+  }
+  if (pings_.empty()) return text;
+  text += '\n' +
+          paint("2", fmt::format("  {}  {:>10}  {:>9}  {:>9}  {:>9}  {}", fit("PING", name_width),
+                                 "LOSS", "MEAN", "P95", "LONGEST", "DEVICE")) +
+          '\n';
+  const auto time = [](double ms) { return ms < 0 ? "-" : to_human_ms(ms) + " ms"; };
+  for (const auto& row : pings_) {
+    const auto loss =
+        fmt::format("{:>10}", row.loss < 0 ? "not sent" : fmt::format("{:.3g}%", row.loss));
+    text += fmt::format("  {}  {}  {:>9}  {:>9}  {:>9}  {}\n", fit(row.name, name_width),
+                        paint(row.loss == 0                    ? "32"
+                              : row.loss > 0 && row.loss < 100 ? "33"
+                                                               : "31",
+                              loss),
+                        time(row.average), time(row.percentile95), time(row.maximum),
+                        row.place.empty() ? "-" : row.place);
   }
   return text;
 }

@@ -30,15 +30,23 @@ class Table final : public Sink {
     std::vector<PeerRow> rows;
   };
 
+  struct PingRow {
+    std::string name, place;
+    double loss = -1, average = -1, percentile95 = -1, maximum = -1;  // below 0: absent
+  };
+
   DeviceRow& device(const std::string& place);
   void take_device(const Record& record);
   void take_peer(const Record& record);
+  void take_ping(const Record& record);
 
   Now now_;
   std::vector<DeviceRow> devices_;
+  std::vector<PingRow> pings_;
 };
 
 std::string to_human_bytes(std::int64_t bytes);  // "1.2 MiB"
+std::string to_human_ms(double ms);              // "0.042", "1.23", "12.3", "1234"
 std::string to_human_age(double seconds);        // "12s", "3m 05s", "2h 10m", "5d 03h"
 
 }  // namespace wgvitals::cli

@@ -7,8 +7,8 @@
 
 namespace wgvitals::collectd {
 
-// Adds the options of one <Plugin wireguard> block. A block inside it becomes an item that no
-// option takes, so that it is named as unknown.
+// Adds the options and the blocks of one <Plugin wireguard> block. A block deeper inside becomes an
+// item "<Name>", which no option takes, so that it is named as unknown.
 void add_block(const oconfig_item_t& block, config::Section& section);
 
 }  // namespace wgvitals::collectd

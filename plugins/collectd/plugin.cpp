@@ -49,7 +49,7 @@ struct Plugin {
   std::chrono::milliseconds wait{};
 
   void start() {
-    config::Settings settings(collect::all_options());
+    config::Settings settings(collect::schema());
     std::vector<config::Problem> problems;
     settings.read(section, problems);
     for (const auto& problem : problems) log->warning(config::to_text(section.file, problem));

@@ -5,6 +5,7 @@
 #include <cctype>
 #include <chrono>
 #include <cmath>
+#include <limits>
 #include <memory>
 
 #include "common/base/text.h"
@@ -79,10 +80,9 @@ std::string peer_of(const output::Identity& identity, PeerInstance how) {
   return {};
 }
 
-// A device, by its own name where that has only what collectd's writers keep. ('.' is '_' in
-// write_graphite, as for every plugin.)
-std::string to_place(const output::Identity& identity) {
-  const auto place = identity.place();
+// As it is called where that has only what collectd's writers keep. ('.' is '_' in write_graphite,
+// as for every plugin.)
+std::string to_plain(const std::string& place) {
   auto plain = place;
   std::replace_if(
       plain.begin(), plain.end(),
@@ -94,6 +94,17 @@ std::string to_place(const output::Identity& identity) {
       '_');
   if (plain != place) (plain += '~') += text::to_mark(place);
   return plain;
+}
+
+// A device, or what the place says.
+std::string to_plugin_instance(const Record& record, const Place& place,
+                               const output::Identity& identity) {
+  if (place.prefix.empty()) return to_plain(identity.place());
+  std::string instance(place.prefix);
+  for (const auto& label : record.labels) {
+    if (label.name == place.plugin_instance) instance += label.value;
+  }
+  return to_plain(instance);
 }
 
 // Everything behind the metric's own instance: "-cpu0-laptop".
@@ -120,8 +131,10 @@ Meta to_meta(std::span<const Label> labels) {
 value_t to_value(const Metric& metric, const Value& value) {
   value_t converted;
   const double scale = to_name(metric).scale;
-  if (metric.kind == Kind::counter) {
+  if (metric.kind == Kind::counter && scale == 1) {
     converted.derive = value.as(Type::i64).i64();
+  } else if (metric.kind == Kind::counter) {
+    converted.derive = static_cast<derive_t>(value.as(Type::f64).f64() * scale);
   } else {
     converted.gauge = value.as(Type::f64).f64() * scale;
   }
@@ -150,7 +163,7 @@ std::string to_part(std::string_view text) {
 void Values::take(const Record& record) {
   const auto* place = find_place(record);
   if (place == nullptr) return;
-  const auto identity = output::to_identity(record, false);
+  const auto identity = output::to_identity(record, false, place->without);
   const auto tail = to_tail(identity, peers_);
   const auto since_1970 =
       std::chrono::duration_cast<std::chrono::nanoseconds>(now_.wall.time_since_epoch()).count();
@@ -160,7 +173,7 @@ void Values::take(const Record& record) {
   list.values = values.data();
   list.time = NS_TO_CDTIME_T(static_cast<cdtime_t>(since_1970));
   copy(place->plugin.view(), list.plugin);
-  copy(to_place(identity), list.plugin_instance);
+  copy(to_plugin_instance(record, *place, identity), list.plugin_instance);
   const auto meta = identity.public_key.empty() ? Meta() : to_meta(record.labels);
   list.meta = meta.get();
 
@@ -183,6 +196,17 @@ void Values::take(const Record& record) {
     copy(joined(name.instance, tail), list.type_instance);
     (void)::plugin_dispatch_values(&list);
   }
+  for (const auto* metric : place->as_nan) {
+    const bool said = std::any_of(record.readings.begin(), record.readings.end(),
+                                  [&](const Reading& reading) { return reading.metric == metric; });
+    if (said) continue;
+    const auto name = to_name(*metric);
+    values[0].gauge = std::numeric_limits<double>::quiet_NaN();
+    list.values_len = 1;
+    copy(name.type, list.type);
+    copy(joined(name.instance, tail), list.type_instance);
+    (void)::plugin_dispatch_values(&list);
+  }
 }
 
 void Values::take(const Event& event) {
@@ -200,7 +224,7 @@ void Values::take(const Event& event) {
   message.copy(notification.message, message.size());
   copy(::hostname_g, notification.host);
   copy("wireguard", notification.plugin);
-  copy(to_place(identity), notification.plugin_instance);
+  copy(to_plain(identity.place()), notification.plugin_instance);
   copy("gauge", notification.type);
   copy(joined(event.event.view(), to_tail(identity, peers_)), notification.type_instance);
   for (const auto& label : event.labels) {

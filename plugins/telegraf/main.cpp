@@ -70,10 +70,10 @@ Fd make_ticker(std::chrono::milliseconds interval) {
 config::Settings load(const Arguments& arguments, Log& log) {
   for (const auto& problem : arguments.problems) log.error(problem);
   if (!arguments.config || arguments.config->empty()) {
-    return config::Settings(collect::all_options());
+    return config::Settings(collect::schema());
   }
-  auto loaded = config::load_toml(Root(), std::filesystem::absolute(*arguments.config),
-                                  collect::all_options());
+  auto loaded =
+      config::load_toml(Root(), std::filesystem::absolute(*arguments.config), collect::schema());
   for (const auto& failure : loaded.fatal) log.error(failure + "; every option has its default");
   for (const auto& problem : loaded.problems) {
     log.warning(config::to_text(*arguments.config, problem));
@@ -200,7 +200,7 @@ int run(std::span<const char* const> given) {
   raise_capabilities();
   const auto log = std::make_shared<StderrLog>();
   const auto settings = load(arguments, *log);
-  collect::Engine engine(settings, {.log = log});
+  collect::Engine engine(settings, {.log = log, .first_window = first_wait});
   engine.start();
   return Loop(engine, *log, settings.duration(collect::gather_wait), signals,
               arguments.poll_interval)

@@ -49,6 +49,7 @@ const std::vector<std::string> contract = {
     "wireguard_device.mtu i",
     "wireguard_device.link_up i",
     "wireguard_device.link_flaps u",
+    "wireguard_device.threaded i",
     "wireguard_device.rx_bytes u",
     "wireguard_device.tx_bytes u",
     "wireguard_device.rx_packets u",
@@ -71,6 +72,159 @@ const std::vector<std::string> contract = {
     "wireguard_peer.handshakes u",
     "wireguard_peer.endpoint_changes u",
     "wireguard_peer.counter_resets u",
+    "ping.packets_transmitted i",
+    "ping.packets_received i",
+    "ping.percent_packet_loss f",
+    "ping.ttl i",
+    "ping.minimum_response_ms f",
+    "ping.average_response_ms f",
+    "ping.maximum_response_ms f",
+    "ping.standard_deviation_ms f",
+    "ping.percentile50_ms f",
+    "ping.percentile95_ms f",
+    "ping.percentile99_ms f",
+    "ping.result_code i",
+    "ping.jitter_ms f",
+    "ping.packets_unsent i",
+    "ping.duplicates i",
+    "ping.reordered i",
+    "ping.late i",
+    "ping.outage_ms f",
+    "ping.resolved_address s",
+    "net_response.response_time f",
+    "net_response.result_code u",
+    "net_response.result_type s",
+    "net_response.string_found b",
+    "http_response.response_time f",
+    "http_response.result_code i",
+    "http_response.result_type s",
+    "http_response.http_response_code i",
+    "http_response.content_length i",
+    "http_response.response_string_match i",
+    "http_response.response_status_code_match i",
+    "http_response.connect_ms f",
+    "http_response.tls_ms f",
+    "http_response.first_byte_ms f",
+    "http_response.certificate_expiry_s i",
+    "wireguard_probe.ok i",
+    "wireguard_probe.outcome_code i",
+    "wireguard_probe.handshake_rtt_ms f",
+    "wireguard_probe.resolve_ms f",
+    "wireguard_probe.cookie i",
+    "wireguard_probe.tunnel_sent i",
+    "wireguard_probe.tunnel_received i",
+    "wireguard_probe.tunnel_rtt_ms f",
+    "wireguard_probe.tunnel_loss_percent f",
+    "wireguard_probe.tunnel_port_open i",
+    "wireguard_probe.outcome s",
+    "wireguard_probe.advice s",
+    "wireguard_probe.answered_from s",
+    "wireguard_path.interface_mtu i",
+    "wireguard_path.path_mtu i",
+    "wireguard_path.tunnel_path_mtu i",
+    "wireguard_path.mtu_headroom i",
+    "wireguard_path.underlay_rtt_ms f",
+    "wireguard_path.tunnel_rtt_ms f",
+    "wireguard_path.overhead_ms f",
+    "wireguard_path.egress_via_tunnel i",
+    "wireguard_path.nested i",
+    "wireguard_path.via_device s",
+    "wireguard_hop.packets_transmitted i",
+    "wireguard_hop.packets_received i",
+    "wireguard_hop.percent_packet_loss f",
+    "wireguard_hop.average_response_ms f",
+    "wireguard_hop.best_response_ms f",
+    "wireguard_hop.worst_response_ms f",
+    "wireguard_hop.address s",
+    "wireguard_stamp.sent i",
+    "wireguard_stamp.received i",
+    "wireguard_stamp.lost_forward_percent f",
+    "wireguard_stamp.lost_backward_percent f",
+    "wireguard_stamp.duplicates_forward i",
+    "wireguard_stamp.duplicates_backward i",
+    "wireguard_stamp.rtt_ms f",
+    "wireguard_stamp.ipdv_forward_ms f",
+    "wireguard_stamp.ipdv_backward_ms f",
+    "wireguard_stamp.delay_forward_ms f",
+    "wireguard_stamp.delay_backward_ms f",
+    "conntrack.ip_conntrack_count f",
+    "conntrack.ip_conntrack_max f",
+    "conntrack.percent_used f",
+    "conntrack.buckets i",
+    "conntrack.entries u",
+    "conntrack.searched u",
+    "conntrack.found u",
+    "conntrack.new u",
+    "conntrack.invalid u",
+    "conntrack.ignore u",
+    "conntrack.delete u",
+    "conntrack.delete_list u",
+    "conntrack.insert u",
+    "conntrack.insert_failed u",
+    "conntrack.drop u",
+    "conntrack.early_drop u",
+    "conntrack.icmp_error u",
+    "conntrack.expect_new u",
+    "conntrack.expect_create u",
+    "conntrack.expect_delete u",
+    "conntrack.search_restart u",
+    "conntrack.clash_resolve u",
+    "conntrack.chain_toolong u",
+    "wireguard_conntrack.flows i",
+    "wireguard_conntrack.unreplied i",
+    "wireguard_conntrack.assured i",
+    "wireguard_conntrack.min_timeout_s i",
+    "wireguard_transport.socket_rx_queue_bytes i",
+    "wireguard_transport.socket_tx_queue_bytes i",
+    "wireguard_transport.socket_rcvbuf_bytes i",
+    "wireguard_transport.socket_drops u",
+    "wireguard_underlay.rx_errors u",
+    "wireguard_underlay.tx_errors u",
+    "wireguard_underlay.rx_dropped u",
+    "wireguard_underlay.tx_dropped u",
+    "wireguard_underlay.mtu i",
+    "wireguard_underlay.speed_mbit i",
+    "wireguard_crypto.encrypt_ns u",
+    "wireguard_crypto.decrypt_ns u",
+    "wireguard_crypto.transmit_ns u",
+    "wireguard_crypto.handshake_ns u",
+    "wireguard_crypto.receive_ns u",
+    "wireguard_crypto.total_ns u",
+    "wireguard_crypto.busy_percent f",
+    "wireguard_crypto.process_rss_bytes i",
+    "wireguard_crypto.process_threads i",
+    "wireguard_crypto.busiest_thread_percent f",
+    "wireguard_crypto.encrypt_ns_per_packet f",
+    "wireguard_crypto.decrypt_ns_per_packet f",
+    "wireguard_crypto.method_reason s",
+    "wireguard_trace.handshake_rtt_ms f",
+    "wireguard_trace.invalid_mac u",
+    "wireguard_trace.cookies_sent u",
+    "wireguard_trace.cookies_received u",
+    "wireguard_trace.refused_initiations u",
+    "wireguard_trace.tap_dropped u",
+    "wireguard_trace.auth_failures u",
+    "wireguard_trace.replays u",
+    "wireguard_host.udp_rcvbuf_errors u",
+    "wireguard_host.udp_sndbuf_errors u",
+    "wireguard_host.udp_in_errors u",
+    "wireguard_host.ip_frag_fails u",
+    "wireguard_host.ip_frag_creates u",
+    "wireguard_host.ip_reasm_fails u",
+    "wireguard_host.icmp_in_frag_needed u",
+    "wireguard_host.icmp6_in_too_big u",
+    "wireguard_host.tcp_retrans_segs u",
+    "wireguard_host.softnet_dropped u",
+    "wireguard_host.softnet_time_squeezed u",
+    "wireguard_host.core_throttle_count u",
+    "wireguard_host.rmem_max i",
+    "wireguard_host.wmem_max i",
+    "wireguard_host.cpu_busiest i",
+    "wireguard_host.clock_synchronised i",
+    "wireguard_host.cpu_max_busy_percent f",
+    "wireguard_host.cpu_max_softirq_percent f",
+    "wireguard_host.irq_busiest_cpu_percent f",
+    "wireguard_host.clock_offset_ms f",
     "wireguard_event.severity i",
     "wireguard_event.message s",
     "wireguard_event.from s",
@@ -101,12 +255,30 @@ TEST(Catalogue, HasTheTagsOfTheContract) {
   const std::map<std::string, std::vector<std::string>> tags = {
       {"wireguard_device", {"name", "netns", "type"}},
       {"wireguard_peer", {"device", "netns", "public_key", "friendly_name"}},
+      {"ping", {"url", "device", "netns", "public_key", "friendly_name"}},
+      {"net_response", {"server", "port", "protocol", "device", "result"}},
+      {"http_response", {"server", "method", "device", "result", "status_code"}},
+      {"wireguard_path", {"device", "netns", "public_key", "friendly_name"}},
+      {"wireguard_hop", {"url", "hop"}},
+      {"wireguard_stamp", {"server", "device"}},
+      {"conntrack", {"cpu", "netns"}},
+      {"wireguard_conntrack", {"device", "netns"}},
+      {"wireguard_transport", {"device", "netns"}},
+      {"wireguard_underlay", {"device", "link"}},
+      {"wireguard_crypto", {"device", "netns", "cpu", "method"}},
+      {"wireguard_trace", {"device", "netns", "public_key", "friendly_name", "source"}},
+      {"wireguard_host", {"netns"}},
+      {"wireguard_probe", {"probe", "server"}},
       {"wireguard_event", {"device", "netns", "public_key", "friendly_name", "event"}},
       {"wgvitals", {"collector"}},
   };
   for (const auto* family : collect::all_families()) {
     std::vector<std::string> said;
     for (const auto* label : family->labels) said.emplace_back(label->tag.view());
+    if (family == &test::family("conntrack", "buckets")) {  // Telegraf's line without a CPU
+      EXPECT_EQ(said, std::vector<std::string>{"netns"});
+      continue;
+    }
     const auto expected = tags.find(std::string(family->name.view()));
     ASSERT_NE(expected, tags.end()) << family->name.view();
     EXPECT_EQ(said, expected->second) << family->name.view();
@@ -132,7 +304,12 @@ TEST(Catalogue, PartsItsOwnTextsFromNumbers) {
   for (const auto* family : collect::all_families()) {
     std::set<bool> kinds;
     for (const auto* metric : family->metrics) kinds.insert(metric->type == Type::text);
-    const bool is_telegrafs = family == &test::family("wireguard_peer", "endpoint");
+    const auto is_of = [&](const char* name, const char* field) {
+      return family == &test::family(name, field);
+    };
+    const bool is_telegrafs = is_of("wireguard_peer", "endpoint") ||
+                              is_of("net_response", "result_type") ||
+                              is_of("http_response", "result_type");
     EXPECT_EQ(kinds.size(), is_telegrafs ? 2u : 1u) << family->name.view();
   }
 }
@@ -171,8 +348,12 @@ TEST(Catalogue, EndsAFieldAsItsUnitDemands) {
   for (const auto* family : collect::all_families()) {
     for (const auto* metric : family->metrics) {
       const auto suffix = suffixes.find(metric->unit);
-      if (suffix == suffixes.end()) continue;
-      EXPECT_TRUE(metric->field.view().ends_with(suffix->second)) << called(*family, *metric);
+      if (suffix == suffixes.end() || metric->telegraf) continue;  // "response_time"
+      const auto field = metric->field.view();
+      // "percent_packet_loss", as Telegraf has it.
+      EXPECT_TRUE(field.ends_with(suffix->second) || field.starts_with("percent_") ||
+                  field.ends_with(suffix->second + "_per_packet"))
+          << called(*family, *metric);
     }
   }
 }
@@ -192,6 +373,8 @@ TEST(Catalogue, GivesPrometheusTheNamesOfTheContract) {
   EXPECT_EQ(name("wireguard_peer", "counter_resets"), "wireguard_peer_resets_total");
   EXPECT_EQ(name("wireguard_peer", "handshakes"), "wireguard_peer_handshakes_total");
   EXPECT_EQ(name("wireguard_device", "link_up"), "wireguard_device_link_up");
+  EXPECT_EQ(name("conntrack", "ip_conntrack_count"), "wireguard_conntrack_table_entries");
+  EXPECT_EQ(name("conntrack", "ip_conntrack_max"), "wireguard_conntrack_table_limit");
 }
 
 TEST(Catalogue, GivesPrometheusNoNameWithTwoMeanings) {
@@ -238,7 +421,13 @@ std::vector<std::string> collectd_names() {
       const auto& entry = list.at(at++);
       EXPECT_EQ(entry.at("field"), metric->field.view());
       const auto name = entry.at("collectd").get<std::string>();
-      if (!name.empty()) names.push_back(name + " " + std::to_string(metric->collectd.source));
+      // One for each place, "wireguard-<device>/ping-<peer> or ping/ping-<url>".
+      constexpr std::string_view parting = " or ";
+      for (std::string_view rest = name; !rest.empty();) {
+        const auto one = rest.substr(0, rest.find(parting));
+        names.push_back(std::string(one) + " " + std::to_string(metric->collectd.source));
+        rest.remove_prefix(std::min(rest.size(), one.size() + parting.size()));
+      }
     }
   }
   EXPECT_EQ(at, list.size());
@@ -267,6 +456,24 @@ TEST(Catalogue, GivesCollectdTheIdentifiersOfTheContract) {
       "wireguard-<name>/bool-link_up 0",
       "wireguard-<name>/derive-link_flaps 0",
       "wireguard/bool-success-<collector> 0",
+      "wireguard-<device>/ping-<peer> 0",
+      "wireguard-<device>/ping_stddev-<peer> 0",
+      "wireguard-<device>/ping_droprate-<peer> 0",
+      "wireguard-<device>/latency-p95-<peer> 0",
+      "wireguard-<device>/latency-jitter-<peer> 0",
+      "ping/ping-<url> 0",
+      "ping/ping_stddev-<url> 0",
+      "ping/ping_droprate-<url> 0",
+      "conntrack/conntrack 0",
+      "conntrack/conntrack-max 0",
+      "conntrack/percent-used 0",
+      "conntrack/derive-insert_failed-<cpu> 0",
+      "wireguard-<device>/total_time_in_ms-total-<cpu> 0",
+      "wireguard-<device>/total_time_in_ms-encrypt-<cpu> 0",
+      "wireguard-<device>/gauge-crypto_busy_percent-<cpu> 0",
+      "wireguard-probe_<probe>/ping 0",
+      "wireguard-probe_<probe>/bool-ok 0",
+      "wireguard-probe_<probe>/gauge-outcome 0",
   };
   EXPECT_THAT(collectd_names(), testing::IsSupersetOf(expected));
 }
@@ -284,9 +491,11 @@ TEST(Catalogue, GivesCollectdNoIdentifierTwice) {
 }
 
 TEST(Catalogue, TakesOnlyStockTypesOfCollectd) {
-  const std::set<std::string> stock = {"gauge",     "derive",    "bool",      "count",
-                                       "duration",  "time_ref",  "if_octets", "if_packets",
-                                       "if_errors", "if_dropped"};
+  const std::set<std::string> stock = {"gauge",           "derive",     "bool",      "count",
+                                       "duration",        "time_ref",   "if_octets", "if_packets",
+                                       "if_errors",       "if_dropped", "ping",      "ping_stddev",
+                                       "ping_droprate",   "latency",    "conntrack", "percent",
+                                       "total_time_in_ms"};
   for (const auto& name : collectd_names()) {
     const auto start = name.find('/') + 1;
     EXPECT_TRUE(stock.contains(name.substr(start, name.find_first_of("- ", start) - start)))

@@ -52,6 +52,14 @@ TEST(HumanBytes, HaveOneDecimalWhereThereIsRoom) {
   for (const auto& test : cases) EXPECT_EQ(to_human_bytes(test.bytes), test.text) << test.bytes;
 }
 
+TEST(HumanMilliseconds, HaveThreeDigitsOrAllBeforeThePoint) {
+  EXPECT_EQ(to_human_ms(0.0421), "0.042");
+  EXPECT_EQ(to_human_ms(1.234), "1.23");
+  EXPECT_EQ(to_human_ms(12.34), "12.3");
+  EXPECT_EQ(to_human_ms(123.4), "123");
+  EXPECT_EQ(to_human_ms(12345), "12345");
+}
+
 TEST(HumanAge, HasItsTwoLargestUnits) {
   const struct {
     double seconds;
@@ -138,6 +146,27 @@ TEST(Table, CountsCharactersAndNotBytes) {
                           {{"rx_bytes", 0}}}});
   EXPECT_THAT(text, HasSubstr("  " + umlauts.substr(0, 34) + "..       never  "));
   EXPECT_EQ(text::to_printable(text), text) << "no character is cut in two";
+}
+
+TEST(Table, ListsPingsBelowTheDevices) {
+  const auto text = shown({device(),
+                           {"ping",
+                            {{"url", "example.org"}},
+                            {{"percent_packet_loss", 12.5},
+                             {"average_response_ms", 23.456},
+                             {"percentile95_ms", 30.0},
+                             {"maximum_response_ms", 1234.0}}},
+                           {"ping", {{"url", "example.org"}}, {{"resolved_address", "192.0.2.1"}}},
+                           {"ping",
+                            {{"url", "10.0.0.2"}, {"device", "wg0"}, {"friendly_name", "laptop"}},
+                            {{"percent_packet_loss", 100.0}}},
+                           {"ping", {{"url", "no.such"}}, {{"result_code", 2}}}});
+  EXPECT_THAT(
+      text, EndsWith("\n"
+                     "  PING                       LOSS       MEAN        P95    LONGEST  DEVICE\n"
+                     "  example.org               12.5%    23.5 ms    30.0 ms    1234 ms  -\n"
+                     "  laptop                     100%          -          -          -  wg0\n"
+                     "  no.such                not sent          -          -          -  -\n"));
 }
 
 TEST(Table, PaintsOnlyWhereItIsAskedTo) {

@@ -129,7 +129,7 @@ TEST_F(PluginTest, OnlyWarnsOfBadOptions) {
   EXPECT_THAT(log, testing::Each(StartsWith("warning: wireguard plugin: <Plugin wireguard>: ")));
   for (const char* option :
        {"NoSuchOption: unknown", "PeersShown: expected", "AllowedIpsFieldMax: expected",
-        "InterfaceExclude: ", "UapiTimeout: expected"}) {
+        "InterfaceExclude: ", "UapiTimeout: unknown block"}) {
     EXPECT_THAT(log, Contains(HasSubstr(option)));
   }
   EXPECT_EQ(daemon_.read(), 0);

@@ -8,6 +8,7 @@
 
 #include "common/collect/engine.h"
 #include "tests/support/collectd_daemon.h"
+#include "tests/support/families.h"
 #include "tests/support/gathering.h"
 #include "tests/support/kept_log.h"
 #include "tests/support/keys.h"
@@ -187,6 +188,22 @@ TEST_F(ValuesTest, PutsOtherLabelsButAllIntoTheInstance) {
   }
 }
 
+// Nanoseconds become collectd's milliseconds, counters as they are.
+TEST_F(ValuesTest, ScalesACounter) {
+  static constexpr Metric spent{"spent_ns",        Type::u64, Kind::counter,
+                                Unit::nanoseconds, "Time",    {"total_time_in_ms", "all", 0, 1e-6}};
+  static constexpr const Metric* metrics[] = {&spent};
+  static constexpr const LabelName* names[] = {&device_label};
+  static constexpr Place places[] = {{"wireguard", &device_label}};
+  static constexpr Family family{"x", "X", metrics, names, places};
+  Readings<1> reading;
+  reading.add(spent, std::uint64_t{12'345'678'901});
+  const Label label[] = {{&device_label, "wg0"}};
+  values_.take(Record{family, label, reading});
+  EXPECT_THAT(to_lines(daemon_.take_values()),
+              ElementsAre("wireguard-wg0/total_time_in_ms-all 12345"));
+}
+
 TEST_F(ValuesTest, TellsItselfWithoutAPluginInstance) {
   test::TempRoot files;
   files.with("proc/self/statm", "1 1 1\n");
@@ -312,6 +329,51 @@ TEST_F(ValuesTest, MakesEventsNotifications) {
                                                    Pair("wireguard:public_key", key),
                                                    Pair("wireguard:friendly_name", "laptop")));
   }
+}
+
+// The three of the stock plugin, also its NaN.
+TEST_F(ValuesTest, NamesAPlainHostsPingAsTheStockPluginDoes) {
+  test::take({"ping",
+              {{"url", "example.org"}},
+              {{"percent_packet_loss", 25.0},
+               {"average_response_ms", 12.5},
+               {"standard_deviation_ms", 0.5},
+               {"percentile95_ms", 13.0}}},
+             values_);
+  EXPECT_THAT(
+      to_lines(daemon_.take_values()),
+      ElementsAre("ping/latency-p95-example.org 13", "ping/ping-example.org 12.5",
+                  "ping/ping_droprate-example.org 0.25", "ping/ping_stddev-example.org 0.5"));
+  test::take({"ping", {{"url", "example.org"}}, {{"percent_packet_loss", 100.0}}}, values_);
+  EXPECT_THAT(to_lines(daemon_.take_values()),
+              ElementsAre("ping/ping-example.org nan", "ping/ping_droprate-example.org 1",
+                          "ping/ping_stddev-example.org nan"));
+}
+
+TEST_F(ValuesTest, NamesAPeersPingWithoutItsAddressAndWithoutNaN) {
+  test::take({"ping",
+              {{"url", "10.0.0.2"},
+               {"device", "wg0"},
+               {"public_key", key_text(1)},
+               {"friendly_name", "laptop"}},
+              {{"percent_packet_loss", 100.0}}},
+             values_);
+  EXPECT_THAT(to_lines(daemon_.take_values()), ElementsAre("wireguard-wg0/ping_droprate-laptop 1"));
+}
+
+TEST_F(ValuesTest, NamesAProbesValuesByTheProbeAlone) {
+  const auto tell = [&](std::string_view probe) {
+    test::take({"wireguard_probe",
+                {{"probe", probe}, {"server", "vpn.example:51820"}},
+                {{"ok", 1}, {"outcome_code", 0}, {"handshake_rtt_ms", 2.5}, {"tunnel_sent", 3}}},
+               values_);
+    return to_lines(daemon_.take_values());
+  };
+  EXPECT_THAT(tell("berlin"), UnorderedElementsAre("wireguard-probe_berlin/bool-ok 1",
+                                                   "wireguard-probe_berlin/gauge-outcome 0",
+                                                   "wireguard-probe_berlin/ping 2.5",
+                                                   "wireguard-probe_berlin/gauge-tunnel_sent 3"));
+  EXPECT_THAT(tell("a/b"), testing::Each(testing::StartsWith("wireguard-probe_a_b~")));
 }
 
 TEST_F(ValuesTest, TellsAnEventOfADeviceWithoutAPeer) {
