@@ -88,24 +88,54 @@ bool is_taken(const Option& option, const config::Settings& settings) {
   return false;
 }
 
+std::string spelt(Bytes& in, const Name& name) {
+  std::string spelling(name.view());
+  if (in.flag()) spelling = config::collectd_name(spelling);
+  if (in.rarely()) spelling = in.text();
+  return spelling;
+}
+
+config::Item item(Bytes& in, const Option& option) {
+  config::Item item{spelt(in, option.name), {}, 1};
+  for (auto left = in.below(4); left > 0; --left) item.values.push_back(value(in, option));
+  return item;
+}
+
+config::Block block(Bytes& in, const config::BlockKind& kind) {
+  config::Block block{spelt(in, kind.name), std::string(in.text()), {}, 1};
+  for (auto left = in.below(16); left > 0; --left) {
+    block.items.push_back(item(in, *kind.options[in.below(kind.options.size())]));
+  }
+  return block;
+}
+
+void check_settings(const config::Settings& settings) {
+  for (const auto* option : settings.schema().options) {
+    check(is_taken(*option, settings), option->name.view().data());
+  }
+  for (const auto* kind : settings.schema().blocks) {
+    for (const auto* block : settings.blocks(*kind)) check_settings(*block);
+  }
+}
+
 void read_settings(Bytes& in) {
-  const auto schema = collect::all_options();
+  config::Settings settings(collect::schema());
+  const auto& [options, kinds] = settings.schema();
   config::Section section{"fuzz", {}};
   while (in.more()) {
-    const auto& option = *schema[in.below(schema.size())];
-    const auto name = option.name.view();
-    config::Item item{in.flag() ? std::string(name) : config::collectd_name(name), {}, 1};
-    if (in.rarely()) item.name = in.text();
-    for (auto left = in.below(4); left > 0; --left) item.values.push_back(value(in, option));
-    section.items.push_back(std::move(item));
+    const auto which = in.below(kinds.size() + options.size());
+    if (which < kinds.size()) {
+      section.blocks.push_back(block(in, *kinds[which]));
+    } else {
+      section.items.push_back(item(in, *options[which - kinds.size()]));
+    }
   }
-  config::Settings settings(schema);
   std::vector<config::Problem> problems;
   settings.read(section, problems);
   for (const auto& problem : problems) {
     check(!config::to_text("fuzz", problem).empty(), "a problem has words");
   }
-  for (const auto* option : schema) check(is_taken(*option, settings), option->name.view().data());
+  check_settings(settings);
 }
 
 }  // namespace
