@@ -1,6 +1,7 @@
 """wireguard.so in a real collectd."""
 
 import base64
+import os
 import pathlib
 import re
 import subprocess
@@ -58,6 +59,11 @@ def safe(key: str) -> str:
     return base64.urlsafe_b64encode(base64.b64decode(key)).decode().rstrip("=")
 
 
+def cpu_ms(pid: int) -> int:
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, fields[11:13])) * 1000 // os.sysconf("SC_CLK_TCK")
+
+
 class TunnelTest(unittest.TestCase):
     def setUp(self):
         self.bed = self.enterContext(bed.Bed())
@@ -93,6 +99,26 @@ class TunnelTest(unittest.TestCase):
                 dump[key].latest_handshake,
             )
         self.assertEqual(len({(row.rx_bytes, row.tx_bytes) for row in dump.values()}), 3)
+        self.assertNotRegex(collectd.said, "Dataset not found|ds_num|too old|failed|took")
+
+    def test_the_cpu_time_and_the_handshakes_on_the_wire(self):
+        pid = self.star.hub.process.pid
+        while cpu_ms(pid) < 50:
+            self.star.far.run("ping", "-q", "-f", "-c", "2000", self.star.spokes[0].hub_address)
+        spent = cpu_ms(pid)
+        with Collectd(self.bed, "LoadPlugin wireguard\n<Plugin wireguard>\n  Trace true\n</Plugin>\n") as collectd:
+            collectd.wait_for(
+                "wireguard-wg0/total_time_in_ms-total",
+                "wireguard-wg0/gauge-crypto_busy_percent",
+                "wireguard-wg0/gauge-process_threads",
+                "wireguard-wg0/derive-invalid_mac",
+                "wireguard-wg0/derive-cookies_sent",
+                "wireguard/derive-tap_dropped",
+            )
+        told = int(collectd.rows("wireguard-wg0/total_time_in_ms-total")[-1]["value"])
+        self.assertGreaterEqual(told, spent)
+        self.assertLessEqual(told, cpu_ms(pid))
+        self.assertEqual(int(collectd.rows("wireguard/derive-tap_dropped")[-1]["value"]), 0)
         self.assertNotRegex(collectd.said, "Dataset not found|ds_num|too old|failed|took")
 
     def test_raw_instances(self):

@@ -17,7 +17,7 @@ from carbon import Carbon
 from collectd import Collectd
 from fake_uapi import FakeUapi
 from programs import toml, write
-from serve import Serve, shake_hands
+from serve import Serve
 from star import Star
 from telegraf import Telegraf, sample_block
 
@@ -102,7 +102,7 @@ class GraphiteTest(unittest.TestCase):
         serve = self.serve()
         self.follows(self.served, FIELDS)
         self.carbon.becomes(0, self.served("laptop", "handshakes"))
-        shake_hands(self.star)
+        self.star.shake_hands()
         self.carbon.becomes(1, self.served("laptop", "handshakes"))
         self.carbon.stop()
         serve.hears("Connection refused")

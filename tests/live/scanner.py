@@ -60,14 +60,19 @@ class Scanner:
 
     def memory(self, pid: int) -> set[str]:
         """Everything that the process has mapped and that can be read."""
-        found: set[str] = set()
+        return {name for name, _ in self.places(pid)}
+
+    def places(self, pid: int) -> list[tuple[str, set[str]]]:
+        """The same, with the flags (proc(5), VmFlags) of the mapping that each is in."""
+        found: list[tuple[str, set[str]]] = []
+        smaps = pathlib.Path(f"/proc/{pid}/smaps").read_text()
         with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
-            for line in pathlib.Path(f"/proc/{pid}/maps").read_text().splitlines():
+            for line, flags in re.findall(r"(?ms)^(\w+-\w+ [^\n]*)\n.*?^VmFlags: ([^\n]*)", smaps):
                 start, end = (int(address, 16) for address in re.match(r"(\w+)-(\w+)", line).groups())
                 if line.endswith(("[vvar]", "[vvar_vclock]", "[vsyscall]")) or line.split()[1][0] != "r":
                     continue
                 memory.seek(start)
-                found |= self.stream(memory, end - start)
+                found += [(name, set(flags.split())) for name in self.stream(memory, end - start)]
         return found
 
 

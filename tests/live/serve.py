@@ -7,7 +7,6 @@ import signal
 
 from bed import Bed, program, wait_until
 from programs import toml, write
-from star import Star
 
 
 class Serve:
@@ -55,11 +54,3 @@ class Serve:
         """Its exit status."""
         self.process.send_signal(how)
         return self.process.wait(seconds)
-
-
-def shake_hands(star: Star) -> None:
-    """Spoke 0 forgets the hub and their session, and is told of it again."""
-    spoke, hub = star.spokes[0], star.hub
-    spoke.device.remove_peer(hub.keys.public)
-    spoke.device.add_peer(hub.keys.public, f"{spoke.hub_address}/32", f"{star.link.a.v4}:{hub.port}")
-    spoke.device.ping(spoke.hub_address, count=2)

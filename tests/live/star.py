@@ -36,6 +36,13 @@ class Star:
             # The answer is shorter, so that received and sent bytes differ.
             spoke.device.send(spoke.hub_address, 1000 + 100 * n)
 
+    def shake_hands(self) -> None:
+        """Spoke 0 forgets the hub and their session, and is told of it again."""
+        spoke, hub = self.spokes[0], self.hub
+        spoke.device.remove_peer(hub.keys.public)
+        spoke.device.add_peer(hub.keys.public, f"{spoke.hub_address}/32", f"{self.link.a.v4}:{hub.port}")
+        spoke.device.ping(spoke.hub_address, count=2)
+
     def _spoke(self, n: int) -> Spoke:
         device = self.far.device(f"spoke{n}", f"10.77.{n}.2/24", port=40000 + n)
         wide, psk = n == 1, device.keys.preshared if n == 1 else ""

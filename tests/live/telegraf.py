@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import pathlib
@@ -27,8 +28,10 @@ PLUGINS = (
 
 
 def build() -> str:
-    """The path of the binary. Safe to interrupt, and to call from several tests at once."""
-    binary, scratch = BEDS / f"telegraf-{VERSION}", BEDS / "tmp" / "telegraf"
+    """The path of the binary, one for each list of plugins. Safe to interrupt, and to call from several
+    tests at once."""
+    plugins = hashlib.sha256(PLUGINS.encode()).hexdigest()[:8]
+    binary, scratch = BEDS / f"telegraf-{VERSION}-{plugins}", BEDS / "tmp" / "telegraf"
     BEDS.mkdir(parents=True, exist_ok=True)
     with open(BEDS / "telegraf.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -155,7 +155,7 @@ class NamespaceTest(unittest.TestCase):
         self.bed = self.enterContext(bed.Bed())
 
     def test_a_host_without_wireguard(self):
-        records = once(self.bed)
+        records = once(self.bed, config=toml(host=False, conntrack=False))
         self.assertEqual({record.name for record in records}, {"wgvitals"})
 
     def test_a_link_in_another_namespace(self):
