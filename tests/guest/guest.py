@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import lzma
 import os
 import pathlib
 import re
@@ -31,10 +32,12 @@ import packages
 
 BUILD = HERE.parents[1] / "build"
 PROGRAMS = ("wgvitals", "wgvitals-execd")
-TOOLS = ("bash", "busybox", "ip", "ping", "setcap", "setpriv", "strace", "wg")
+TOOLS = ("bash", "busybox", "conntrack", "ip", "nft", "nsenter", "ping", "setcap", "setpriv", "strace", "tc",
+         "unshare", "wg")
 # Loaded by init; the others a scenario loads when it wants them.
 BOOT_MODULES = ("virtio_pci", "virtio_console")
-MODULES = (*BOOT_MODULES, "dummy", "veth", "wireguard")
+MODULES = (*BOOT_MODULES, "dummy", "nf_conntrack_netlink", "nft_chain_nat", "nft_masq", "nft_reject_ipv4", "sch_netem",
+           "veth", "wireguard")
 
 signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # so that temporary folders go
 
@@ -72,19 +75,25 @@ def _call(*command: str, **options) -> str:
 
 # --- the kernel -------------------------------------------------------------------------------------------------------
 
-def _package() -> str:
-    """The package that the meta package stands for today, such as linux-image-6.1.0-56-cloud-amd64."""
-    said = packages.apt("apt-cache", "depends", "linux-image-cloud-amd64")
+# Debian 12's own, and the newer one that its security archive has: the package that stands for it, its version.
+KERNELS = {"usual": ("linux-image-cloud-amd64", "6.1"), "newer": ("linux-image-6.12-cloud-amd64", "6.12")}
+
+
+def _package(meta: str) -> str:
+    """The package that a meta package stands for today, such as linux-image-6.1.0-56-cloud-amd64."""
+    said = packages.apt("apt-cache", "depends", meta)
     found = re.search(r"Depends: (linux-image-\d\S+)", said)
     if not found:
-        raise GuestError("apt knows no kernel behind linux-image-cloud-amd64")
+        raise GuestError(f"apt knows no kernel behind {meta}")
     return found.group(1)
 
 
-def kernel() -> pathlib.Path:
-    """The folder of the unpacked kernel (boot/, lib/modules/); fetched where none is there yet."""
-    ready = sorted(packages.PACKAGES.glob("linux-image-*"), key=lambda path: path.stat().st_mtime)
-    package = ready[-1].name if ready else _package()
+def kernel(which: str = "usual") -> pathlib.Path:
+    """The folder of an unpacked kernel of KERNELS (boot/, lib/modules/); fetched where none is there yet."""
+    meta, version = KERNELS[which]
+    there = packages.PACKAGES.glob(f"linux-image-{version}.*")
+    ready = sorted(there, key=lambda path: path.stat().st_mtime)
+    package = ready[-1].name if ready else _package(meta)
     return packages.unpacked(package, lambda root: _call("depmod", "-b", str(root),
                                                          package.removeprefix("linux-image-")))
 
@@ -123,8 +132,11 @@ class Initramfs:
             self._add(name, stat.S_IFLNK | 0o777, target.encode())
 
     def program(self, source: str, path: str) -> None:
-        """A program with the libraries that it loads."""
-        self.file(path, pathlib.Path(source).read_bytes(), 0o755)
+        """A program or a library with the libraries that it loads, or a script."""
+        data = pathlib.Path(source).read_bytes()
+        self.file(path, data, 0o755)
+        if not data.startswith(b"\x7fELF"):
+            return
         libraries = subprocess.run(["ldd", source], capture_output=True, text=True).stdout
         if "not found" in libraries:
             raise GuestError(f"{source} lacks a library:\n{libraries}")
@@ -136,7 +148,31 @@ class Initramfs:
         return b"".join(self._parts)
 
 
-def _initramfs(root: pathlib.Path, scenario: pathlib.Path, files: dict[str, str | bytes]) -> bytes:
+def library(name: str) -> dict[str, str]:
+    """For `programs`: one that a program loads only when it wants it."""
+    found = re.search(rf"{re.escape(name)} .*=> (\S+)", _call("ldconfig", "-p"))
+    if not found:
+        raise GuestError(f"{name} is missing")
+    return {found.group(1): found.group(1)}
+
+
+def python(script: pathlib.Path, *late: str) -> tuple[str, dict[str, str]]:
+    """This interpreter's path, and what a script of ours takes to run: for `programs`, at the same paths. `late` are
+    modules that are loaded only when they are wanted."""
+    interpreter = os.path.realpath(sys.executable)
+    load = (f"import sys; sys.path.insert(0, {str(script.parent)!r}); import {', '.join((script.stem, *late))}\n"
+            "for module in list(sys.modules.values()): print(getattr(module, '__file__', None) or '')")
+    said = _call(interpreter, "-SB", "-c", load)
+    paths = [interpreter, str(script), *(path for path in said.splitlines() if path.startswith("/"))]
+    return interpreter, {path: path for path in paths}
+
+
+def _module(path: str) -> str:
+    return pathlib.Path(path).name.removesuffix(".xz")
+
+
+def _initramfs(root: pathlib.Path, scenario: pathlib.Path, files: dict[str, str | bytes],
+               programs_too: dict[str, str]) -> bytes:
     image = Initramfs()
     image.file("/init", (HERE / "init").read_bytes(), 0o755)
     image.file("/scenario.sh", scenario.read_bytes())
@@ -152,6 +188,8 @@ def _initramfs(root: pathlib.Path, scenario: pathlib.Path, files: dict[str, str 
         with tempfile.NamedTemporaryFile() as stripped:
             _call("strip", "-o", stripped.name, str(programs / program))
             image.program(stripped.name, f"/bin/{program}")
+    for path, source in programs_too.items():
+        image.program(source, path)
     for applet in _call("busybox", "--list").split():
         image.link(f"/bin/{applet}", "busybox")  # what has a program of its own already keeps it
 
@@ -160,9 +198,9 @@ def _initramfs(root: pathlib.Path, scenario: pathlib.Path, files: dict[str, str 
         shown = _call("modprobe", "-d", str(root), "-S", version, "--show-depends", module)
         paths = re.findall(r"^insmod (\S+)", shown, re.MULTILINE)
         for path in paths:
-            image.file(f"/modules/{pathlib.Path(path).name}", pathlib.Path(path).read_bytes())
-        names = "".join(f"{pathlib.Path(path).name}\n" for path in paths)
-        image.file(f"/modules/{module}.order", names.encode())
+            data = pathlib.Path(path).read_bytes()  # newer kernels' are compressed
+            image.file(f"/modules/{_module(path)}", lzma.decompress(data) if path.endswith(".xz") else data)
+        image.file(f"/modules/{module}.order", "".join(f"{_module(path)}\n" for path in paths).encode())
     image.file("/modules/boot", " ".join(BOOT_MODULES).encode() + b"\n")
     return image.done()
 
@@ -207,27 +245,29 @@ def _verdict(console: str, status: pathlib.Path, timed_out: bool, timeout: float
 
 @contextlib.contextmanager
 def _prepared(scenario: str, files: dict[str, str | bytes], memory_mb: int, options: str,
-              processors: tuple[str, ...] = TWO):
+              processors: tuple[str, ...] = TWO, programs: dict[str, str] | None = None, which: str = "usual"):
     script = HERE / "scenarios" / f"{scenario}.sh"
     if not script.is_file():
         raise GuestError(f"there is no {script}")
-    root = kernel()
+    root = kernel(which)
     with tempfile.TemporaryDirectory(prefix="wgvitals-guest-") as work:
         initrd = pathlib.Path(work) / "initrd"
-        initrd.write_bytes(_initramfs(root, script, files))
+        initrd.write_bytes(_initramfs(root, script, files, programs or {}))
         results = pathlib.Path(work) / "results.tar"
         yield results, _qemu(root, initrd, results, memory_mb, options, processors)
 
 
 def run(scenario: str, folder: pathlib.Path, *, files: dict[str, str | bytes] | None = None,
-        timeout: float = 180, memory_mb: int = 1024, processors: tuple[str, ...] = TWO) -> Result:
+        programs: dict[str, str] | None = None, timeout: float = 180, memory_mb: int = 1024,
+        processors: tuple[str, ...] = TWO, kernel: str = "usual") -> Result:
     """Boots, runs scenarios/<scenario>.sh (or another path, without its .sh) and unpacks its /out into `folder`.
 
-    `files` are placed into the guest (absolute path: contents). `processors` may be COUNTED. Raises GuestError unless
-    the script ended with 0.
+    `files` are placed into the guest (absolute path: contents), and `programs` with the libraries that they load
+    (absolute path there: path here). `processors` may be COUNTED, `kernel` one of KERNELS. Raises
+    GuestError unless the script ended with 0.
     """
     began = time.monotonic()
-    with _prepared(scenario, files or {}, memory_mb, "", processors) as (results, command):
+    with _prepared(scenario, files or {}, memory_mb, "", processors, programs, kernel) as (results, command):
         timed_out = False
         console_path = results.with_name("console")
         with open(console_path, "wb") as console_file:

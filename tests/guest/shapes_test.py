@@ -164,6 +164,8 @@ class Shapes(unittest.TestCase):
         self.assertEqual(self.result.text("netns/stderr"), "")
         self.assert_same(oracle.from_lines(self.said("netns")), dump)
         for line in self.said("netns"):
+            if line.name in ("wireguard_host", "conntrack"):  # of the namespaces themselves
+                continue
             if line.tags.get("name", line.tags.get("device")) != "wg-same":
                 self.assertNotIn("netns", line.tags)
 

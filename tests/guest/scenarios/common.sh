@@ -38,6 +38,7 @@ execd_start() {
   local name=$1
   shift
   mkfifo "/run/$name"
+  : >"/out/$name.out"
   "$@" wgvitals-execd -config "/$name.toml" -poll_interval_disabled \
     <"/run/$name" >"/out/$name.out" 2>"/out/$name.err" &
   execd=$! answers=/out/$name.out

@@ -1,0 +1,84 @@
+"""The CPU time of a tunnel by both methods at once, as wgvitals-execd tells it: eBPF's is that of the kernel's own
+trace, the estimate by the workers' names is near it, and an idle tunnel takes nothing."""
+import pathlib
+import sys
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+import crypto_cpu_test
+import guest
+import oracle
+import stream
+
+OPTIONS = 'gather_wait = "10s"\nsample_interval = "0s"\nnetns = ["far"]\n'
+
+
+class Methods(unittest.TestCase):
+    kernel = "usual"
+
+    @classmethod
+    def setUpClass(cls):
+        script = guest.HERE / "stream.py"
+        interpreter, programs = guest.python(script, "encodings.idna")
+        files = {f"/{method}.toml": f"[[inputs.wgvitals]]\n{OPTIONS}crypto_ebpf = {ebpf}\n"
+                 for method, ebpf in (("ebpf", "true"), ("kworker", "false"))}
+        files["/python"] = f"{interpreter} {script}\n"
+        cls.result = crypto_cpu_test.run_for(cls, "methods", files, programs, kernel=cls.kernel)
+
+    def fields(self, method: str, when: str) -> dict[str, dict]:
+        """By device. Both ends are here, and their works take turns on the same workers: the estimate of their sum is
+        what is to be right. It says nothing of a device whose work it has not yet come upon."""
+        lines = [line for line in oracle.from_influx(self.result.text(f"{method}.{when}"))
+                 if line.name == "wireguard_crypto"]
+        self.assertEqual({(line.tags["method"], line.tags["cpu"]) for line in lines}, {(method, "all")})
+        found = {line.tags["device"]: line.fields for line in lines}
+        if method == "ebpf" or when == "loaded":
+            self.assertEqual(found.keys(), {"near", "far"})
+        return found
+
+    def took(self, method: str, begin: str, end: str, field: str = "total_ns") -> int:
+        begun, ended = (sum(fields[field] for fields in self.fields(method, when).values()) for when in (begin, end))
+        return ended - begun
+
+    def test_they_say_nothing_else(self):
+        for method in ("ebpf", "kworker"):
+            self.assertEqual(self.result.text(f"{method}.err"), "")
+
+    def test_an_idle_tunnel_takes_nothing(self):
+        for method in ("ebpf", "kworker"):
+            self.assertLess(self.took(method, "idle.begin", "idle.end"), 5 * 10**6, f"{method}: 1 ms a second at most")
+
+    def test_the_estimate_is_near(self):
+        took = [int(us) for us in self.result.text("took").split()]
+        speed = 8 * stream.SIZE * len(took) / sum(took)  # Mbit/s
+        self.assertGreater(speed, 10)
+        exact, estimate = (self.took(method, "idle.end", "loaded") for method in ("ebpf", "kworker"))
+        print(f"{speed:.0f} Mbit/s: ebpf {exact / 1e6:.0f} ms, kworker {estimate / 1e6:.0f} ms",
+              file=sys.stderr)
+        self.assertGreater(estimate, 0.65 * exact)
+        self.assertLess(estimate, 1.3 * exact)
+
+    def test_ebpf_is_as_the_trace(self):
+        for line in self.result.text("trace.stats").splitlines():
+            if line.startswith(("overrun", "dropped events", "commit overrun")):
+                self.assertEqual(line.split(": ")[1], "0", line)
+        trace = crypto_cpu_test.Traced(self.result.text("trace"))
+        for work in ("encrypt", "decrypt", "transmit"):
+            with self.subTest(work=work):
+                told = self.took("ebpf", "traced.begin", "traced.end", f"{work}_ns")
+                self.assertAlmostEqual(told / trace.ns[work], 1, delta=0.2)
+        told = self.took("ebpf", "traced.begin", "traced.end")
+        print(f"ebpf / trace {told / sum(trace.ns.values()):.3f}", file=sys.stderr)
+        self.assertAlmostEqual(told / sum(trace.ns.values()), 1, delta=0.1)
+
+    def test_each_device_has_its_own(self):
+        for device, fields in self.fields("ebpf", "loaded").items():
+            with self.subTest(device=device):
+                works = {name: ns for name, ns in fields.items() if name.endswith("_ns")}
+                self.assertEqual(works.pop("total_ns"), sum(works.values()))
+                self.assertLessEqual({"encrypt_ns", "decrypt_ns", "transmit_ns", "handshake_ns"}, works.keys())
+                self.assertGreater(fields["busy_percent"], 0)
+
+
+if __name__ == "__main__":
+    unittest.main()

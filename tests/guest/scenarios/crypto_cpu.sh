@@ -1,0 +1,55 @@
+# A tunnel under load, its CPU time as the eBPF programs count it and as the kernel's own trace of the same events shows
+# it.
+born=wgtmp
+. /tunnel.sh
+tracing=/sys/kernel/tracing
+mount -t tracefs trace $tracing
+
+stat -Lc %i /proc/self/ns/net /run/netns/far >/out/namespaces
+{
+  ip -o link show near
+  ip -n far -o link show far
+} | cut -d: -f1 >/out/indexes
+
+# Rights: none, then the two.
+nobody=(setpriv --reuid 65534 --regid 65534 --clear-groups)
+"${nobody[@]}" crypto_cpu_reader </dev/null >/out/without || true
+"${nobody[@]}" --inh-caps -all,+bpf,+perfmon --ambient-caps -all,+bpf,+perfmon \
+  crypto_cpu_reader </dev/null >/out/with || true
+
+# The CPU time of each kernel thread, in nanoseconds.
+threads() {
+  local pid ns rest
+  for pid in $(cat /proc/2/task/2/children); do
+    if read -r ns rest <"/proc/$pid/schedstat"; then echo "$pid $ns"; fi
+  done 2>/dev/null >"/out/$1"
+}
+
+reader_start readings
+echo mono >$tracing/trace_clock
+echo 65536 >$tracing/buffer_size_kb
+for event in workqueue/workqueue_execute_{start,end} sched/sched_switch irq/softirq_{entry,exit}; do
+  echo 1 >"$tracing/events/$event/enable"
+done
+sleep 0.5
+threads threads.before
+reading
+ping -q -f -c 1000 -s 1300 -w 60 10.97.0.2 >/out/ping
+sleep 0.5
+reading
+threads threads.after
+echo 0 >$tracing/tracing_on
+echo 0 >$tracing/events/enable
+cat $tracing/per_cpu/cpu*/stats >/out/trace.stats
+cat $tracing/trace >/out/trace
+
+# They are detached while the tunnel works, and attached to one that already does.
+ping -q -f -c 100000 -s 1300 -w 60 10.97.0.2 >/dev/null {trigger}>&- & # without the reader's input
+load=$!
+sleep 1
+reader_end
+reader_start again
+sleep 1
+reading
+reader_end
+kill "$load"
