@@ -2,16 +2,22 @@
 // other programs) resident KiB. Where the clock advances by a nanosecond an instruction, it is the
 // number of instructions.
 //
-//   cost dump DEVICE ROUNDS             a bare receive loop: a dump, of which nothing is parsed
-//   cost run ROUNDS COMMAND...          a program from its start to its end; its output goes
-//   nowhere cost lines COUNT ROUNDS COMMAND...  a resident program that a line on stdin asks for
-//   COUNT lines cost quiet ROUNDS COMMAND...        the same; its output goes nowhere, a round ends
-//   when it rests
+//   cost dump DEVICE ROUNDS
+//     a bare receive loop: a dump, of which nothing is parsed
+//   cost run ROUNDS COMMAND...
+//     a program from its start to its end; its output goes nowhere
+//   cost lines COUNT ROUNDS COMMAND...
+//     a resident program that a line on stdin asks for COUNT lines
+//   cost quiet ROUNDS COMMAND...
+//     the same; its output goes nowhere, a round ends when it rests
+//   cost every SECONDS ROUNDS FILE COMMAND...
+//     the same, asked every so many seconds; its output goes through a pipe and into the file
 
 #include <fcntl.h>
 #include <libmnl/libmnl.h>
 #include <linux/genetlink.h>
 #include <linux/wireguard.h>
+#include <poll.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -171,11 +177,16 @@ void wait_for_rest(clockid_t clock) {
   } while (now != before);
 }
 
+clockid_t clock_of(const Child& child) {
+  clockid_t clock{};
+  if (::clock_getcpuclockid(child.id, &clock) != 0) throw std::runtime_error("no clock");
+  return clock;
+}
+
 // Between the ends of two answers lies one round, with all that is done beside the answer.
 void ask(char** command, int rounds, std::int64_t lines) {
   const auto child = start(command, lines > 0);
-  clockid_t clock{};
-  if (::clock_getcpuclockid(child.id, &clock) != 0) throw std::runtime_error("no clock");
+  const auto clock = clock_of(child);
   for (std::int64_t before = 0; rounds > 0; --rounds) {
     check(::write(child.in, "\n", 1), "write");
     if (lines > 0) {
@@ -183,6 +194,34 @@ void ask(char** command, int rounds, std::int64_t lines) {
     } else {
       wait_for_rest(clock);
     }
+    const auto after = read_clock(clock);
+    std::printf("%ld %ld\n", after - before, read_resident_kib(child.id));
+    before = after;
+  }
+  ::kill(child.id, SIGKILL);
+  close_pipes(child);
+}
+
+void pass_on_until(std::int64_t end, const Child& child, std::ofstream& file) {
+  for (std::int64_t now = 0; (now = read_clock(CLOCK_MONOTONIC)) < end;) {
+    pollfd readable{child.out, POLLIN, 0};
+    const auto wait_ms = static_cast<int>((end - now) / 1'000'000 + 1);
+    if (check(::poll(&readable, 1, wait_ms), "poll") == 0) continue;
+    const auto size = check(::read(child.out, buffer, sizeof buffer), "read");
+    if (size == 0) throw std::runtime_error("the program ended");
+    file.write(buffer, size);
+  }
+}
+
+// Between two questions lies one round.
+void ask_every(std::int64_t seconds, int rounds, const char* path, char** command) {
+  std::ofstream file(path);
+  const auto child = start(command, true);
+  const auto clock = clock_of(child);
+  auto end = read_clock(CLOCK_MONOTONIC);
+  for (std::int64_t before = 0; rounds > 0; --rounds) {
+    check(::write(child.in, "\n", 1), "write");
+    pass_on_until(end += seconds * 1'000'000'000, child, file);
     const auto after = read_clock(clock);
     std::printf("%ld %ld\n", after - before, read_resident_kib(child.id));
     before = after;
@@ -204,8 +243,10 @@ int main(int count, char** words) {
       ask(words + 4, std::atoi(words[3]), std::atoll(words[2]));
     } else if (what == "quiet") {
       ask(words + 3, std::atoi(words[2]), 0);
+    } else if (what == "every" && count > 5) {
+      ask_every(std::atoll(words[2]), std::atoi(words[3]), words[4], words + 5);
     } else {
-      std::fprintf(stderr, "cost dump|run|lines|quiet ...: see cost.cpp\n");
+      std::fprintf(stderr, "cost dump|run|lines|quiet|every ...: see cost.cpp\n");
       return 2;
     }
     return 0;
