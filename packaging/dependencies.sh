@@ -16,12 +16,13 @@ packages_of() {
   case $1 in
     build)
       echo g++ cmake ninja-build pkg-config libmnl-dev libtomlplusplus-dev libcli11-dev \
-        nlohmann-json3-dev libfmt-dev collectd-dev
+        nlohmann-json3-dev libfmt-dev collectd-dev libcurl4-openssl-dev liboping-dev \
+        libsodium-dev libssl-dev 'clang-14|clang' libbpf-dev
       ;;
     test)
       echo libgtest-dev libgmock-dev python3 collectd-core libyajl2 libmicrohttpd12 libprotobuf-c1 python3-cachetools \
         python3-twisted python3-urllib3 python3-whisper wireguard-go wireguard-tools iproute2 \
-        iputils-ping libcap2-bin util-linux procps gdb strace qemu-system-x86 \
+        iputils-ping fping liboping0 nftables conntrack openssl libcap2-bin util-linux procps gdb strace qemu-system-x86 \
         'busybox-static|busybox' kmod binutils valgrind ca-certificates
       # Telegraf needs a newer Go than Debian's, which is able to fetch it.
       recent_go || echo golang-go

@@ -108,7 +108,7 @@ make_demo() {
   hub=$(tunnel $$ hub)
   key=$(wg genkey)
   hub_public=$(wg pubkey <<<"$key")
-  printf '%s\n' '[[inputs.wgvitals]]' "  interface_include = [\"$hub\"]" \
+  printf '%s\n' '[[inputs.wgvitals]]' "  interface_include = [\"$hub\"]" '  ping_peers = true' \
     '  [inputs.wgvitals.names]' >"build/$demo.toml"
   ip netns add "$demo-hub"
   make_tunnel hub 10.99.0.1

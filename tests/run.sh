@@ -16,7 +16,7 @@ cd "$(dirname "$0")/.."
 export PYTHONDONTWRITEBYTECODE=1
 export CMAKE_BUILD_PARALLEL_LEVEL="${CMAKE_BUILD_PARALLEL_LEVEL:-$(nproc)}"
 log=build/log
-short_fuzz=-DWGVITALS_FUZZ_SECONDS=8
+short_fuzz=-DWGVITALS_FUZZ_SECONDS=6
 # Those that measure no memory, descriptors or start, which the sanitizers change.
 sanitized_live='\.(collectd|collectd_pipelines|faults_devices|faults_names|line_protocol_judge|names|names_pipelines|rights|tunnel)$'
 passed=0
@@ -82,19 +82,22 @@ run_tests() {
   if ((good == all && status != 0)); then failed=$((failed + 1)); fi
 }
 
-# clang-tidy for each of our files that build/asan, clang's, compiles.
+# clang-tidy for each of our files that build/asan, clang's, compiles; what it says stands at the end.
 tidy() {
-  local files total
+  local files total remarks=$PWD/$log/tidy-remarks.log status=0
   files=$(sed -n "s|^ *\"file\": \"\($PWD/[^\"]*\)\".*|\1|p" build/asan/compile_commands.json |
     grep -E "^$PWD/(common|plugins|tests)/" | sort -u)
   [ -n "$files" ] || { echo "build/asan/compile_commands.json names none of our files"; return 1; }
   total=$(wc -l <<<"$files")
+  : >"$remarks"
   # shellcheck disable=SC2016
   nl -w 1 -s ' ' <<<"$files" | xargs -P "$CMAKE_BUILD_PARALLEL_LEVEL" -L 1 bash -c '
-    said=$(clang-tidy-14 -quiet -p build/asan "$2" 2>&1) && status=0 || status=1
-    echo "[$1/$0] $2"
-    ((status == 0)) || printf "%s\n" "$said"
-    exit $status' "$total"
+    said=$(clang-tidy-14 -quiet -p build/asan "$3" 2>&1) && status=0 || status=$?
+    echo "[$2/$0] $3"
+    ((status == 0)) || printf "%s\nclang-tidy %s: status %s\n" "$said" "$3" "$status" >>"$1"
+    exit $((status != 0))' "$total" "$remarks" || status=$?
+  cat "$remarks"
+  return "$status"
 }
 
 format() {
