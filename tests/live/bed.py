@@ -97,7 +97,7 @@ def readme_block(language: str, text: str) -> str:
     return found[0]
 
 
-def wait_until(condition, what: str, seconds: float = 10.0):
+def wait_until(condition, what: str, seconds: float = 30.0):
     """The first true value of condition(), which is asked 50 times a second."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
@@ -272,6 +272,11 @@ class Device:
         for address in addresses:
             host.run("ip", "address", "add", address, "dev", name, *(["nodad"] if ":" in address else []))
         host.run("ip", "link", "set", name, "up")
+        if daemon:  # which opens its port a little later; an initiation that it misses is repeated after 5 s
+            wait_until(self._listens, f"port {port} of {name}")
+
+    def _listens(self) -> bool:
+        return f":{self.port:04X} " in self.host.run("cat", "/proc/thread-self/net/udp").stdout
 
     @property
     def socket(self) -> pathlib.Path:
@@ -315,7 +320,7 @@ class Device:
         }
 
     def ping(self, address: str, count: int = 3, size: int = 56) -> None:
-        self.host.run("ping", "-n", "-q", "-i", "0.05", "-W", "2", "-c", str(count), "-s", str(size), address)
+        self.host.run("ping", "-n", "-q", "-i", "0.05", "-W", "10", "-c", str(count), "-s", str(size), address)
 
     def send(self, address: str, size: int) -> None:
         """One UDP datagram, to a port where nobody listens."""

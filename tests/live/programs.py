@@ -6,6 +6,8 @@ import json
 import os
 import pathlib
 import re
+import select
+import signal
 import subprocess
 import threading
 
@@ -41,6 +43,46 @@ def once(bed: Bed, *arguments: str, config: str = "", host: Host | None = None, 
     return line_protocol.parse(done.stdout)
 
 
+class Written:
+    """What a process writes into a pipe, read by a thread from the start. `text` has all that was in the pipe
+    when it was asked for, so what was written before something else was seen is never missing."""
+
+    def __init__(self, pipe) -> None:
+        self._pipe, self._bytes, self._ended = pipe, bytearray(), False
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._collect)
+        self._thread.start()
+
+    @property
+    def text(self) -> str:
+        with self._lock:
+            while self._take():
+                pass
+            return bytes(self._bytes).decode()
+
+    def join(self) -> None:
+        """Until the other end is closed."""
+        self._thread.join()
+
+    def _collect(self) -> None:
+        while not self._ended:
+            self._ready(None)
+            with self._lock:
+                self._take()
+
+    def _ready(self, seconds: float | None) -> bool:
+        return bool(select.select([self._pipe], [], [], seconds)[0])
+
+    def _take(self) -> bool:
+        """Whether there may be more."""
+        if self._ended or not self._ready(0):
+            return False
+        part = os.read(self._pipe.fileno(), 65536)
+        self._bytes += part
+        self._ended = not part
+        return not self._ended
+
+
 class Execd:
     """A running wgvitals-execd. What it writes is collected from the start, unless reading is False.
 
@@ -70,8 +112,7 @@ class Execd:
             bufsize=0,
             **more,
         )
-        self._streams = {"stdout": bytearray(), "stderr": bytearray()}
-        self._threads: list[threading.Thread] = []
+        self._written: dict[str, Written] = {}
         if reading:
             self.read("stdout")
         if self.process.stderr:
@@ -82,30 +123,22 @@ class Execd:
 
     def __exit__(self, *_) -> None:
         self.process.kill()
-        self.process.wait()
-        for thread in self._threads:
-            thread.join()
+        self.wait()
         for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
             if stream:
                 stream.close()
 
     def read(self, name: str) -> None:
         """From now on, collects what it writes there."""
-
-        def collect() -> None:
-            while part := os.read(getattr(self.process, name).fileno(), 65536):
-                self._streams[name] += part
-
-        self._threads.append(threading.Thread(target=collect))
-        self._threads[-1].start()
+        self._written[name] = Written(getattr(self.process, name))
 
     @property
     def out(self) -> str:
-        return bytes(self._streams["stdout"]).decode()
+        return self._written["stdout"].text if "stdout" in self._written else ""
 
     @property
     def said(self) -> str:
-        return bytes(self._streams["stderr"]).decode()
+        return self._written["stderr"].text if "stderr" in self._written else ""
 
     @property
     def pid(self) -> int:
@@ -127,6 +160,12 @@ class Execd:
         for record in self.records():
             times.setdefault(record.timestamp, []).append(record)
         return [times[time] for time in sorted(times)]
+
+    def starts(self) -> None:
+        """Until it takes signals: before that they end it, as they do the loader."""
+        status = pathlib.Path(f"/proc/{self.pid}/status")
+        taken = lambda: int(re.search(r"SigBlk:\s*(\w+)", status.read_text())[1], 16) >> signal.SIGTERM - 1 & 1
+        wait_until(taken, f"the start of wgvitals-execd, which said: {self.said}")
 
     def trigger(self) -> None:
         self.process.stdin.write(b"\n")
@@ -151,6 +190,6 @@ class Execd:
 
     def wait(self, seconds: float = 5.0) -> int:
         code = self.process.wait(seconds)
-        for thread in self._threads:
-            thread.join()
+        for written in self._written.values():
+            written.join()
         return code

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from bed import Bed, Device, Keys
+from bed import Bed, Device, Keys, wait_until
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,10 +31,41 @@ class Star:
         self.spokes = [self._spoke(n) for n in range(spokes)]
         self.silent = Keys.make().public
         self.hub.add_peer(self.silent, "10.78.0.0/24, fd00:78::/64")
+        self._settled: list[int] = []  # what the hub had received of each
         for n, spoke in enumerate(self.spokes):
             spoke.device.ping(spoke.hub_address, count=n + 2, size=100 + 300 * n)
             # The answer is shorter, so that received and sent bytes differ.
+            before = self._counted(spoke)[1]
             spoke.device.send(spoke.hub_address, 1000 + 100 * n)
+            wait_until(lambda: self._has_settled(spoke, before), f"an answer to spoke {n}")
+            self._settled.append(self._counted(spoke)[0])
+
+    def _counted(self, spoke: Spoke) -> tuple[int, int]:
+        """What a spoke sent and received."""
+        row = spoke.device.dump()[self.hub.keys.public]
+        return row.tx_bytes, row.rx_bytes
+
+    def _has_settled(self, spoke: Spoke, before: int) -> bool:
+        """More was received than before, and both ends counted the same."""
+        row = self.hub.dump()[spoke.device.keys.public]
+        sent, received = self._counted(spoke)
+        return received > before and (row.rx_bytes, row.tx_bytes) == (sent, received)
+
+    def quiet(self, ask):
+        """What ask() gives, and what wg(8) says before and after it: idle peers send a keepalive now and then."""
+
+        def asked():
+            before = self.hub.dump()
+            given = ask()
+            return before == self.hub.dump() and (given, before)
+
+        return wait_until(asked, "a tunnel at rest")
+
+    def rest(self) -> None:
+        """Until each spoke has sent the keepalive that is due 10 s after what it received: then nothing comes."""
+        for spoke, settled in zip(self.spokes, self._settled):
+            come = lambda: self.hub.dump()[spoke.device.keys.public].rx_bytes > settled
+            wait_until(come, f"a keepalive of {spoke.device.name}")
 
     def shake_hands(self) -> None:
         """Spoke 0 forgets the hub and their session, and is told of it again."""
