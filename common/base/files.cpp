@@ -7,7 +7,6 @@
 #include <cerrno>
 #include <cstring>
 
-#include "common/base/fd.h"
 #include "common/base/secret.h"
 
 namespace wgvitals {
@@ -24,6 +23,19 @@ Result<Fd> open_regular(const std::filesystem::path& path) {
 
 Error too_large(const std::filesystem::path& path) {
   return {Errc::malformed, 0, path.string() + ": too large"};
+}
+
+// From where the file stands.
+Result<Done> append_rest(const Fd& file, const std::filesystem::path& path, std::size_t limit,
+                         std::string& text) {
+  char block[4096];
+  while (true) {
+    const auto size = ::read(file.get(), block, sizeof block);
+    if (size == 0) return Done{};
+    if (size < 0) return Error{errc_of_file(errno), errno, path};
+    text.append(block, static_cast<std::size_t>(size));
+    if (text.size() > limit) return too_large(path);
+  }
 }
 
 }  // namespace
@@ -43,14 +55,8 @@ Result<std::string> Root::read(std::string_view path, std::size_t limit) const {
   const auto file = open_regular(full);
   if (!file) return file.error();
   std::string text;
-  char block[4096];
-  while (true) {
-    const auto size = ::read(file->get(), block, sizeof block);
-    if (size == 0) return text;
-    if (size < 0) return Error{errc_of_file(errno), errno, full};
-    text.append(block, static_cast<std::size_t>(size));
-    if (text.size() > limit) return too_large(full);
-  }
+  if (auto whole = append_rest(*file, full, limit, text); !whole) return whole.error();
+  return text;
 }
 
 Result<Done> Root::read_secret_lines(std::string_view path,
@@ -90,6 +96,22 @@ Result<Done> Root::read_secret_lines(std::string_view path,
   }
   if (held > 0 && !passing_over) take({text, held});
   return Done{};
+}
+
+Result<std::string_view> KeptFile::read(std::size_t limit) {
+  text_.clear();
+  if (file_) {
+    (void)::lseek(file_.get(), 0, SEEK_SET);
+  } else {
+    auto opened = open_regular(path_);
+    if (!opened) return opened.error();
+    file_ = std::move(*opened);
+  }
+  if (auto whole = append_rest(file_, path_, limit, text_); !whole) {
+    file_ = Fd();
+    return whole.error();
+  }
+  return std::string_view(text_);
 }
 
 }  // namespace wgvitals

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <utility>
 
+#include "common/base/fd.h"
 #include "common/base/result.h"
 
 namespace wgvitals {
@@ -34,6 +35,21 @@ class Root {
 
  private:
   std::filesystem::path top_;
+};
+
+// A file that is read again and again, as those of /proc are: opened once, which is most of the
+// cost of a short one. Not for files that are replaced, or hold keys.
+class KeptFile {
+ public:
+  KeptFile(const Root& root, std::string_view path) : path_(root.full_path(path)) {}
+
+  // As Root::read(); valid until the next call. After a failure it is opened anew.
+  Result<std::string_view> read(std::size_t limit = 1 << 20);
+
+ private:
+  std::filesystem::path path_;
+  Fd file_;
+  std::string text_;
 };
 
 }  // namespace wgvitals

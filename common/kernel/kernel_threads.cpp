@@ -15,7 +15,8 @@ namespace {
 
 constexpr std::string_view thread_list = "proc/2/task/2/children";  // of kthreadd
 constexpr std::size_t largest_list = 8 << 20;
-constexpr std::chrono::milliseconds list_interval_a_thread(10);
+constexpr std::chrono::milliseconds shortest_list_interval(3900), list_interval_a_thread(10);
+constexpr std::chrono::milliseconds idle_pause(3500);  // of workers that did not work for WireGuard
 constexpr std::size_t new_a_scan = 128;  // threads that are first looked at
 constexpr std::size_t workers_a_scan = 256;
 constexpr std::size_t single_a_scan = 64;   // threads that do one thing
@@ -75,7 +76,8 @@ bool is_kernels_name(std::string_view name) {
 
 }  // namespace
 
-KernelThreads::KernelThreads(const Root& root, bool per_cpu) : root_(root), per_cpu_(per_cpu) {}
+KernelThreads::KernelThreads(const Root& root, bool per_cpu)
+    : root_(root), per_cpu_(per_cpu), list_file_(root, thread_list) {}
 
 Result<Done> KernelThreads::scan(Clock::time_point now) {
   if (times_.empty()) {
@@ -91,7 +93,7 @@ Result<Done> KernelThreads::scan(Clock::time_point now) {
     if (!thread.gone) return false;
     known_.erase(thread.id);
     list_.clear();
-    if (thread.file) --open_files_;
+    for (const auto* file : {&thread.times, &thread.name}) open_files_ -= *file ? 1 : 0;
     return true;
   };
   std::erase_if(workers_.threads, forget);
@@ -114,15 +116,15 @@ Result<Done> KernelThreads::find_threads() {
 }
 
 Result<Done> KernelThreads::list(Clock::time_point now) {
-  const auto text = root_.read(thread_list, largest_list);
+  const auto text = list_file_.read(largest_list);
   if (!text) {
     return Error{
         Errc::io, text.error().number,
         "the list of kernel threads (the kernel's CONFIG_PROC_CHILDREN): " + text.error().where};
   }
   const auto count = std::count(text->begin(), text->end(), ' ');
-  next_list_ = now + std::max<Clock::duration>(std::chrono::milliseconds(900),
-                                               list_interval_a_thread * count);
+  next_list_ =
+      now + std::max<Clock::duration>(shortest_list_interval, list_interval_a_thread * count);
   if (*text == list_) return Done{};  // as nearly always
   list_ = *text;
   std::set<std::uint32_t> listed;
@@ -170,6 +172,7 @@ bool KernelThreads::meet(std::uint32_t id, Clock::time_point now) {
   thread.id = id;
   if (stat->started > begun_) thread.spent_ns = 0;  // all that it took counts
   const auto label = parse_work_label(stat->name);
+  thread.is_wireguards = label.has_value();
   if (label) add_to(work_of(label->device, now), *label, 0);
   if (is_worker(stat->name)) {
     workers_.threads.push_back(std::move(thread));
@@ -182,19 +185,29 @@ bool KernelThreads::meet(std::uint32_t id, Clock::time_point now) {
   return true;
 }
 
+// What the file says now; empty, and errno set, where it cannot be read.
+std::string_view KernelThreads::read(const Thread& thread, Fd& file, std::string_view name,
+                                     Line& line) {
+  Fd opened;
+  if (!file) {
+    opened = Fd(::open(root_.full_path(path_of(thread.id, name)).c_str(), O_RDONLY | O_CLOEXEC));
+    if (!opened) return {};
+  }
+  errno = 0;
+  const auto size = ::pread((file ? file : opened).get(), line.data(), line.size(), 0);
+  if (size <= 0) return {};
+  if (opened && !thread.always && open_files_ < most_open) {
+    file = std::move(opened);
+    ++open_files_;
+  }
+  return {line.data(), static_cast<std::size_t>(size)};
+}
+
 // Empty where it is gone.
 std::optional<std::uint64_t> KernelThreads::read_spent(Thread& thread) {
-  Fd opened;
-  if (!thread.file) {
-    opened = Fd(::open(root_.full_path(path_of(thread.id, times_)).c_str(), O_RDONLY | O_CLOEXEC));
-    if (!opened) {
-      thread.gone = errno != EMFILE && errno != ENFILE;
-      return std::nullopt;
-    }
-  }
-  char bytes[1024];
-  const auto size = ::pread((thread.file ? thread.file : opened).get(), bytes, sizeof bytes, 0);
-  const std::string_view text(bytes, static_cast<std::size_t>(std::max<ssize_t>(0, size)));
+  Line line;
+  const auto text = read(thread, thread.times, times_, line);
+  if (text.empty() && (errno == EMFILE || errno == ENFILE)) return std::nullopt;
   std::optional<std::uint64_t> spent;
   if (times_ == "stat") {
     if (const auto stat = parse_task_stat(text)) spent = stat->cpu_ns;
@@ -202,10 +215,6 @@ std::optional<std::uint64_t> KernelThreads::read_spent(Thread& thread) {
     spent = *time;
   }
   thread.gone = !spent;
-  if (opened && spent && !thread.always && open_files_ < most_open) {
-    thread.file = std::move(opened);
-    ++open_files_;
-  }
   return spent;
 }
 
@@ -219,17 +228,25 @@ void KernelThreads::look_at(Ring& ring, std::size_t most, Clock::time_point now)
 }
 
 void KernelThreads::look_at(Thread& thread, Clock::time_point now) {
+  if (now < thread.next_look) return;
   const auto spent = read_spent(thread);
   if (!spent) return;
   const auto before = std::exchange(thread.spent_ns, *spent);
-  if (!before || *spent <= *before) return;
+  if (!before) return;
+  if (*spent <= *before) {
+    if (!thread.is_wireguards) thread.next_look = now + idle_pause;
+    return;
+  }
   const auto gained = *spent - *before;
   if (thread.always) {
     return add({*thread.always, thread.device, std::nullopt}, thread.id, gained, now);
   }
-  const auto name = root_.read(path_of(thread.id, "comm"));
-  if (!name) return;
-  if (const auto label = parse_work_label(text::trim(*name))) add(*label, thread.id, gained, now);
+  Line line;
+  const auto name = read(thread, thread.name, "comm", line);
+  if (name.empty()) return;
+  const auto label = parse_work_label(text::trim(name));
+  thread.is_wireguards = label.has_value();
+  if (label) add(*label, thread.id, gained, now);
 }
 
 void KernelThreads::add(const WorkLabel& label, std::uint32_t id, std::uint64_t gained,

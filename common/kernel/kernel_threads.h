@@ -2,6 +2,7 @@
 // right is needed, and it is an estimate.
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <map>
@@ -46,8 +47,9 @@ class KernelThreads {
   // `root` outlives this. `per_cpu` costs one more file for each thread that worked for WireGuard.
   KernelThreads(const Root& root, bool per_cpu);
 
-  // Looks at 256 workers, and at 64 of the others, in turn; at the list of all threads only once in
-  // as many seconds as it has hundreds. Fails where kernel threads cannot be seen.
+  // Looks at 256 workers, and at 64 of the others, in turn; at a worker of others that was idle, and
+  // at the list of all threads, every fourth second only, at a long list once in as many seconds as
+  // it has hundreds. Fails where kernel threads cannot be seen.
   Result<Done> scan(Clock::time_point now);
 
   // By the name that the device had when it was made.
@@ -57,7 +59,9 @@ class KernelThreads {
   struct Thread {
     std::uint32_t id = 0;
     std::optional<std::uint64_t> spent_ns;  // when last looked at; empty: never
-    Fd file;                                // kept open while there are few
+    Fd times, name;                         // files, kept open while there are few
+    Clock::time_point next_look{};
+    bool is_wireguards = false;             // by the last name that was read
     std::optional<WorkLabel::Work> always;  // of a thread that does one thing
     std::string device;                     // of such
     bool gone = false;
@@ -73,6 +77,8 @@ class KernelThreads {
   Result<Done> list(Clock::time_point now);
   void meet_new(Clock::time_point now);
   bool meet(std::uint32_t id, Clock::time_point now);
+  using Line = std::array<char, 1024>;
+  std::string_view read(const Thread& thread, Fd& file, std::string_view name, Line& line);
   std::optional<std::uint64_t> read_spent(Thread& thread);
   void look_at(Ring& ring, std::size_t most, Clock::time_point now);
   void look_at(Thread& thread, Clock::time_point now);
@@ -83,6 +89,7 @@ class KernelThreads {
   bool per_cpu_;
   std::string times_;        // the file that tells a thread's CPU time
   std::uint64_t begun_ = 0;  // in ticks since boot
+  KeptFile list_file_;
   Clock::time_point next_list_{};
   std::string list_;  // as it was last; empty: what it says is new
   Ring workers_;

@@ -45,8 +45,8 @@ class KernelThreadsTest : public testing::Test {
   }
   void end(int id) { std::filesystem::remove_all(root_.full_path("proc/" + std::to_string(id))); }
 
-  void scan() {
-    now_ += seconds(1);
+  void scan(seconds after = seconds(4)) {  // the list is read by then
+    now_ += after;
     ASSERT_TRUE(threads_.scan(now_));
   }
   const WorkTimes& all(const std::string& device) const {
@@ -90,6 +90,23 @@ TEST_F(KernelThreadsTest, AWorkerThatIsNewBroughtAllItsTime) {
   set(14, "kworker/0:3-wg-crypt-wg0", 8001);
   scan();
   EXPECT_EQ(all("wg0").crypt_ns, 21 * ms);
+}
+
+// An idle worker of others is left alone for some seconds; what it took meanwhile is not lost.
+TEST_F(KernelThreadsTest, LooksSeldomAtIdleWorkersOfOthers) {
+  set(10, "kworker/0:1-wg-crypt-wg0", 1);
+  set(11, "kworker/0:2-events", 1);
+  scan();
+  scan();  // both were idle
+  set(10, "kworker/0:1-wg-crypt-wg0", 2);
+  set(11, "kworker/0:2-wg-crypt-wg0", 21);
+  scan(seconds(1));
+  EXPECT_EQ(all("wg0").crypt_ns, 1 * ms);
+  scan(seconds(3));
+  EXPECT_EQ(all("wg0").crypt_ns, 21 * ms);
+  set(11, "kworker/0:2-wg-crypt-wg0", 22);  // from now on it is one of ours
+  scan(seconds(1));
+  EXPECT_EQ(all("wg0").crypt_ns, 22 * ms);
 }
 
 TEST_F(KernelThreadsTest, AWorkerThatTheListMissesIsNotNewAgain) {
