@@ -36,7 +36,7 @@ def run_for(test: type[unittest.TestCase], scenario: str, files_too: dict[str, s
     built = pathlib.Path(os.environ.get("WGVITALS_BIN", guest.BUILD / "dev"))
     programs = {"/bin/crypto_cpu_reader": str(built / "tests/crypto_cpu_reader"), **guest.library("libbpf.so.1"),
                 **(programs_too or {})}
-    return guest.run_for(test, scenario, files=files, programs=programs, timeout=300, **options)
+    return guest.run_for(test, scenario, files=files, programs=programs, timeout=400, **options)
 
 
 def readings(text: str) -> list[dict[tuple, tuple[int, int]]]:

@@ -258,7 +258,7 @@ def _prepared(scenario: str, files: dict[str, str | bytes], memory_mb: int, opti
 
 
 def run(scenario: str, folder: pathlib.Path, *, files: dict[str, str | bytes] | None = None,
-        programs: dict[str, str] | None = None, timeout: float = 180, memory_mb: int = 1024,
+        programs: dict[str, str] | None = None, timeout: float = 400, memory_mb: int = 1024,
         processors: tuple[str, ...] = TWO, kernel: str = "usual") -> Result:
     """Boots, runs scenarios/<scenario>.sh (or another path, without its .sh) and unpacks its /out into `folder`.
 

@@ -38,7 +38,7 @@ class RefusedPackets(unittest.TestCase):
         for name in ("libbpf.so.1", "libsodium.so.23", "libcrypto.so.3"):
             programs |= guest.library(name)
         cls.result = guest.run_for(cls, "refused_packets", files=files(interpreter, script), programs=programs,
-                                   timeout=300, kernel=cls.kernel)
+                                   timeout=400, kernel=cls.kernel)
 
     def fields(self, name: str) -> dict:
         """Of the device."""

@@ -10,7 +10,8 @@ import configuration
 import guest
 
 PEERS = 1000
-CONFIG = '[[inputs.wgvitals]]\nnames_files = ["/etc/wireguard/wg0.conf"]\n'
+# A sample would read keys again while the memory is searched.
+CONFIG = '[[inputs.wgvitals]]\nsample_interval = "0s"\nnames_files = ["/etc/wireguard/wg0.conf"]\n'
 
 
 def needles(key: bytes) -> dict[str, bytes]:

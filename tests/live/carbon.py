@@ -71,7 +71,7 @@ CARBON_METRIC_INTERVAL = 0
         modules = {"PYTHONPATH": str(root / MODULES.relative_to("/")), "PYTHONDONTWRITEBYTECODE": "1"}
         with open(self.dir / "log", "a") as log:
             self.process = self.bed.here.start(*command, stdout=log, stderr=log, env=os.environ | modules)
-        wait_until(self.answers, "carbon's port", 20)
+        wait_until(self.answers, "carbon's port", 60)
 
     def answers(self) -> bool:
         with socket.socket() as connection:
@@ -111,5 +111,5 @@ CARBON_METRIC_INTERVAL = 0
         found = {path: self.last(path) for path in self.paths() if path.endswith("." + last_part)}
         return {path: value for path, value in found.items() if value is not None}
 
-    def becomes(self, expected: float, path: str, seconds: float = 10) -> None:
+    def becomes(self, expected: float, path: str, seconds: float = 30) -> None:
         wait_until(lambda: self.last(path) == expected, f"{path} {expected} in whisper", seconds)

@@ -111,7 +111,7 @@ PluginDir "{PROGRAMS}"
         """What LISTVAL lists, without the host."""
         return {line.split()[1].removeprefix(HOST + "/") for line in self.ask("LISTVAL")}
 
-    def wait_for(self, *identifiers: str, seconds: float = 10) -> None:
+    def wait_for(self, *identifiers: str, seconds: float = 30) -> None:
         wait_until(
             lambda: set(identifiers) <= self.identifiers(),
             f"{identifiers} in collectd, which said: {self.said}",
@@ -136,7 +136,7 @@ PluginDir "{PROGRAMS}"
     def said(self) -> str:
         return self.log.read_text()
 
-    def hears(self, text: str, seconds: float = 10) -> None:
+    def hears(self, text: str, seconds: float = 30) -> None:
         wait_until(
             lambda: text in self.said, f"{text!r} in collectd's log, where there is: {self.said}", seconds
         )

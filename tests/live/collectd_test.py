@@ -80,6 +80,13 @@ class TunnelTest(unittest.TestCase):
             )
             self.assertEqual(collectd.value("wireguard-wg0/count-peers"), {"value": 3})
             self.assertEqual(collectd.value("wireguard-wg0/bool-link_up"), {"value": 1})
+            # csv has the counters themselves; both sides each time: idle peers send a keepalive now and then.
+            told = lambda peer: collectd.rows(f"wireguard-wg0/if_octets-{peer}")[-1]
+            same = lambda: all(
+                (int(told(peer)["rx"]), int(told(peer)["tx"])) == (row.rx_bytes, row.tx_bytes)
+                for peer, row in ((peer, self.star.hub.dump()[key]) for peer, key in peers.items())
+            )
+            wait_until(same, "the counters in csv")
             dump = self.star.hub.dump()
             for peer, key in peers.items():
                 wait_until(lambda: collectd.value(f"wireguard-wg0/if_octets-{peer}"), "a rate")
@@ -91,9 +98,7 @@ class TunnelTest(unittest.TestCase):
             silent = {name for name in collectd.identifiers() if safe(self.star.silent) in name}
             self.assertIn(f"wireguard-wg0/if_octets-{safe(self.star.silent)}", silent)
             self.assertFalse({name for name in silent if "/duration" in name or "/time_ref" in name})
-        for peer, key in peers.items():  # csv has the counters themselves
-            row = collectd.rows(f"wireguard-wg0/if_octets-{peer}")[-1]
-            self.assertEqual((int(row["rx"]), int(row["tx"])), (dump[key].rx_bytes, dump[key].tx_bytes))
+        for peer, key in peers.items():
             self.assertEqual(
                 float(collectd.rows(f"wireguard-wg0/time_ref-{peer}")[-1]["value"]) // 1,
                 dump[key].latest_handshake,

@@ -87,13 +87,13 @@ class DaemonTest(FaultTest):
         self.star = Star(self.bed, spokes=2, daemon=WIREGUARD_GO)
         self.hub = self.star.hub
         self.enterContext(FakeUapi(UAPI_DIR, "other", fake_uapi.healthy(3)))
-        self.config = toml(gather_wait="500ms", sample_interval="0s")
+        self.config = toml(gather_wait="2s", sample_interval="0s")
 
     def gather_without_hub(self, execd: Execd) -> list[Record]:
         """In time, and with the other device."""
         started = time.monotonic()
         records = execd.gather()
-        self.assertLess(time.monotonic() - started, 1)
+        self.assertLess(time.monotonic() - started, 2.5)
         self.assertEqual((devices(records), len(peers(records, "other"))), ({"other"}, 3))
         return records
 
@@ -130,6 +130,8 @@ class DaemonTest(FaultTest):
         records = execd.gather()
         self.assertEqual(events(records), [])
         now, then = peers(records), peers(before)
+        for key, peer in now.items():  # an idle one may have sent a keepalive
+            self.assertIn(peer.pop("rx_bytes") - then[key].pop("rx_bytes"), (0, 32))
         for peer in (*now.values(), *then.values()):
             peer.pop("handshake_age_s", None)
         self.assertEqual(now, then)

@@ -68,7 +68,7 @@ class GraphiteTest(unittest.TestCase):
             expected = says()
             return {at: whole(self.carbon.last(path(*at))) for at in expected} == expected
 
-        wait_until(holds, f"in whisper: {says()}", 20)
+        wait_until(holds, f"in whisper: {says()}", 40)
 
     def follows_through_a_restart(self, path, fields: dict[str, str]) -> None:
         """Of carbon."""
@@ -243,7 +243,7 @@ class OddNamesTest(unittest.TestCase):
             return sorted({*twice, *(set(values) ^ expected)})
 
         try:
-            wait_until(lambda: not others(), start, 15)
+            wait_until(lambda: not others(), start, 40)
         except TimeoutError:
             self.fail(f"{start}: missing or too many: {others()}")
 

@@ -45,7 +45,7 @@ class TerminalTest(ProbeTest):
     def test_steps_and_verdict(self):
         server = self.site.server()
         words = ["--server", server.address, "--server-key", server.device.keys.public]
-        words += ["--tunnel", INSIDE[0], "--source", OURS[0], "--timeout", "300ms", "--retries", "1"]
+        words += ["--tunnel", INSIDE[0], "--source", OURS[0], "--timeout", "1s", "--retries", "1"]
         handshake = [program("wgvitals"), "probe", "handshake", *words, "--key-file"]
         done = self.bed.here.run(*handshake, server.key_file)
         for step in ("initiation", "response", "echo"):
@@ -78,7 +78,7 @@ class TerminalTest(ProbeTest):
             shutil.chown(path, "nobody", "nogroup")
         os.chmod(f"{own}/key", 0o600)
         words = [*AS_NOBODY, copy, "probe", "handshake", "--json", "--server", server.address, "--server-key"]
-        end = ["--timeout", "300ms", "--retries", "1", "--key-file"]
+        end = ["--timeout", "1s", "--retries", "1", "--key-file"]
         environment = os.environ | {"STATE_DIRECTORY": own}
 
         def verdict(server_key: str, key_file: str) -> tuple[int, str, str]:
@@ -142,7 +142,7 @@ def block(server: Server, name: str, /, **more) -> dict:
         "tunnel_address": INSIDE[0],
         "tunnel_source": OURS[0],
         "interval": "500ms",
-        "timeout": "300ms",
+        "timeout": "1s",
         "retries": 1,
     } | more
 

@@ -74,7 +74,7 @@ bind-address = "127.0.0.1:8088"
             self.process = self.bed.here.start(
                 program(), "-config", str(self.config), stdout=log, stderr=log
             )
-        wait_until(self.answers, f"influxd, which said: {self.log.read_text()}", 20)
+        wait_until(self.answers, f"influxd, which said: {self.log.read_text()}", 60)
 
     def stop(self, how: int = signal.SIGKILL) -> None:
         self.process.send_signal(how)

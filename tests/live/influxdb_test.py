@@ -56,7 +56,7 @@ class PipelineTest(unittest.TestCase):
         ]
         return found[0].newest() if len(found) == 1 else (0, {})
 
-    def arrive(self, seconds: float = 15) -> None:
+    def arrive(self, seconds: float = 40) -> None:
         """Points have come that are newer than this call."""
         now = time.time_ns()
         wait_until(lambda: self.newest("wireguard_device", name="wg0")[0] > now, "new points", seconds)
@@ -116,7 +116,7 @@ class ValuesTest(PipelineTest):
             }
             return truth == self.truth() and (truth, points)
 
-        truth, points = wait_until(at_rest, "a tunnel at rest", 30)
+        truth, points = wait_until(at_rest, "a tunnel at rest", 60)
         for key, fields in truth.items():
             self.assertEqual({field: points[key].get(field) for field in fields}, fields, key)
         counted = [truth[key][field] for key in truth for field in ("rx_bytes", "tx_bytes")]
@@ -169,7 +169,7 @@ class OutageTest(PipelineTest):
         """So many more are in the file."""
         made = lambda: len({record.timestamp for record in self.agent.records("wireguard_device")})
         target = made() + count
-        wait_until(lambda: made() >= target, f"{target} gathers", 5 + count)
+        wait_until(lambda: made() >= target, f"{target} gathers", 30 + count)
 
     def through(self, hurt, heal, gathers: int, buffer: int) -> tuple[int, int]:
         """How many metrics come between hurt() and the end of heal(), and how many are lost."""

@@ -18,7 +18,7 @@ from programs import Execd, toml
 from responder import Responder
 
 DELAY = 20  # ms, of the responder
-SLOW = 40  # ms that the quickest reply may take beyond it on a busy machine
+SLOW = 100  # ms that the quickest reply may take beyond it on a busy machine
 RESPONSES = {  # there where an answer came, absent where none did
     "ttl",
     "minimum_response_ms",

@@ -390,7 +390,7 @@ class OpingTest(PingTest):
         )
         execd = self.execd(text)
         execd.gather(seconds=8)
-        time.sleep(1)
+        time.sleep(1.5)
         records = execd.gather()
         lines = [numbers(records, host) for host in (ours, theirs)]
         self.assertEqual(lines[0].keys(), lines[1].keys())

@@ -432,6 +432,6 @@ def run(site: Site, kind: str, threads: int) -> dict[str, dict]:
 if __name__ == "__main__":
     bed.UAPI_DIR.mkdir(parents=True, exist_ok=True)
     with Bed() as the_bed:
-        the_site = Site(the_bed, timeout="2s")
+        the_site = Site(the_bed)
         found = {"sessions": sessions(the_site), "conditions": run(the_site, "kernel", threads=4)}
     pathlib.Path(sys.argv[1]).write_text(json.dumps(found, indent=1))

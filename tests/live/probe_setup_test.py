@@ -17,7 +17,7 @@ from scanner import Scanner, core_of
 
 INSIDE = "10.70.0.1"
 CORE_LIMIT = ("prlimit", "--core=unlimited")
-QUICK = ("--timeout", "500ms", "--retries", "1")
+QUICK = ("--timeout", "1s", "--retries", "1")
 
 
 class ProbeTest(unittest.TestCase):

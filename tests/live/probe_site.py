@@ -57,7 +57,7 @@ class Server:
 class Site:
     """Makes servers, each on a host of its own, and probes them from here."""
 
-    def __init__(self, bed: Bed, daemon: tuple[str, ...] = (), timeout: str = "1s") -> None:
+    def __init__(self, bed: Bed, daemon: tuple[str, ...] = (), timeout: str = "2s") -> None:
         self.bed, self.timeout = bed, timeout
         self._daemon, self._lock, self._numbers = daemon, threading.Lock(), itertools.count()
 

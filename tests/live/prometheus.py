@@ -76,7 +76,7 @@ class Daemon:
     def start(self) -> None:
         with open(self.bed.dir / f"{pathlib.Path(self.command[0]).name}.log", "a") as log:
             self.process = self.bed.here.start(*self.command, stdout=log, stderr=log)
-        wait_until(self.answers, f"an answer at {self.ready}", 20)
+        wait_until(self.answers, f"an answer at {self.ready}", 60)
 
     def answers(self) -> bool:
         try:

@@ -271,7 +271,7 @@ class PrometheusTest(unittest.TestCase):
                 for labels, value in self.prometheus.query(f'wireguard_peer_{field}{{job="{job}"}}').items()
             }
             dump = lambda: {key: getattr(row, field) for key, row in self.star.hub.dump().items()}
-            wait_until(lambda: values() == dump(), f"{field} of {job}: {dump()}", 15)
+            wait_until(lambda: values() == dump(), f"{field} of {job}: {dump()}", 40)
 
     def roamed(self, port: int) -> list[set[prometheus.Series]]:
         """The series of both versions after a peer came from another port, and old ones are gone."""
@@ -305,7 +305,7 @@ class PrometheusTest(unittest.TestCase):
                     if "type" in dict(labels)
                 }
                 dump = lambda: {safe(key): getattr(row, field) for key, row in self.star.hub.dump().items()}
-                wait_until(lambda: values() == dump(), f"{field} through collectd: {dump()}", 15)
+                wait_until(lambda: values() == dump(), f"{field} through collectd: {dump()}", 40)
             (handshake,) = self.prometheus.query(
                 f'collectd_wireguard_time_ref{{type="{safe(self.keys[0])}"}}'
             ).values()

@@ -47,7 +47,7 @@ class Serve:
     def descriptors(self) -> int:
         return len(list(pathlib.Path(f"/proc/{self.process.pid}/fd").iterdir()))
 
-    def hears(self, text: str, seconds: float = 10) -> None:
+    def hears(self, text: str, seconds: float = 30) -> None:
         wait_until(lambda: text in self.said, f"{text!r} from wgvitals serve", seconds)
 
     def end(self, how: int = signal.SIGTERM, seconds: float = 1) -> int:

@@ -112,7 +112,7 @@ class Reflector:
 
 
 def sender_config(server: str, *lines: str, interval: str = "20ms") -> str:
-    options = [f'interval = "{interval}"', 'timeout = "250ms"', "backoff = 1", *lines]
+    options = [f'interval = "{interval}"', 'timeout = "500ms"', "backoff = 1", *lines]
     return "\n".join(["[[inputs.wgvitals]]", "[[inputs.wgvitals.stamp]]", f'server = "{server}"', *options, ""])
 
 
@@ -143,7 +143,7 @@ class StampTest(unittest.TestCase):
         """Until so many more were sent, and nothing of them is open any more."""
         wanted = len(reflector.requests) + count
         wait_until(lambda: len(reflector.requests) >= wanted, f"{count} packets", 60)
-        time.sleep(1)  # four times the timeout
+        time.sleep(2)  # four times the timeout
 
 
 class SenderTest(StampTest):
@@ -271,7 +271,7 @@ class ReflectorTest(StampTest):
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         opened = self.enterContext(socket.socket(family, socket.SOCK_DGRAM))
         opened.bind((address or self.link.a.v4, port))
-        opened.settimeout(0.3)
+        opened.settimeout(1)
         return opened
 
     def send(self, packet: bytes, by: socket.socket | None = None) -> bytes | None:

@@ -152,7 +152,7 @@ class Telegraf:
         lines = self.output.read_text().split("\n")[:-1]
         return [line_protocol.parse_line(line) for line in lines if text in line]
 
-    def logs(self, pattern: str, seconds: float = 10) -> None:
+    def logs(self, pattern: str, seconds: float = 30) -> None:
         found = lambda: re.search(pattern, self.log.read_text())
         wait_until(found, f"{pattern!r} in Telegraf's log", seconds)
 

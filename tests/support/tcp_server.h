@@ -81,7 +81,7 @@ class TcpServer {
     }
   }
 
-  Fd socket_ = listen_on_loopback();
+  Fd socket_ = listen_on_loopback(4096);
   std::function<void(Fd)> talk_;
   std::atomic<bool> ended_ = false;
   std::atomic<int> connections_ = 0;

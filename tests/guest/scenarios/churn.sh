@@ -6,9 +6,8 @@ forever() {
   local cycles=0
   until [[ -e /run/$1.done ]]; do
     "${@:2}"
-    cycles=$((cycles + 1))
+    echo $((cycles += 1)) >"/out/$1.cycles"
   done
-  echo "$cycles" >"/out/$1.cycles"
 }
 
 # 1. Devices are deleted between being listed and being read: strace delays each datagram and shows ENODEV.
@@ -39,6 +38,7 @@ visited() {
   churn=$!
   execd_start "$1"
   gathers "$3" 0.7
+  until (($(<"/out/$1.cycles") > 10)); do gathers 1 0.7; done
   : >"/run/$1.done"
   wait "$churn"
   gathers 1 2

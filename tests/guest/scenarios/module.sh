@@ -53,12 +53,12 @@ device wide
 cut() {
   execd_start "$1"
   gather "$1.before"
-  strace -f -o "/out/$1.trace" -e trace=recvmsg -e "inject=recvmsg:delay_exit=1500000:when=$2" \
+  strace -f -o "/out/$1.trace" -e trace=recvmsg -e "inject=recvmsg:delay_exit=3000000:when=$2" \
     -p "$execd" 2>"/run/$1.strace" &
   strace=$!
   until grep -q attached "/run/$1.strace"; do sleep 0.1; done
   (
-    sleep 0.5
+    sleep 1
     ip link del wide & # waits for who reads it
     sleep 0.3
     ip -o link >"/out/$1.links"

@@ -35,7 +35,7 @@ count() {
   local before='' now
   until now=$(wg show wg0 transfer | grep -Ff /conf/far.key) && [[ $now == "$before" ]]; do
     before=$now
-    sleep 0.6
+    sleep 1
   done
   mkdir "/out/$1"
   wg show wg0 transfer >"/out/$1/here"

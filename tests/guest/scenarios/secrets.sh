@@ -21,9 +21,10 @@ memory() {
 (
   keys=$(</planted/text)
   LC_ALL=C IFS= read -r -d '' -N 32 raw </planted/raw
+  : >/run/planted
   while :; do sleep 0.1; done
 ) &
-sleep 0.5
+until [[ -e /run/planted ]]; do sleep 0.1; done
 memory $! /out/memory/planted
 kill -SEGV $!
 wait $! || true
@@ -38,18 +39,18 @@ wgvitals names >/out/said/names 2>&1 || true
 
 # 3. What stays in memory after a gather.
 execd_start secrets
-gathers 3 1
+for n in 1 2 3; do gather "secrets.$n"; done
 memory "$execd" /out/memory/execd
 execd_stop secrets
 
 # 4. What a crash in the middle of a gather leaves. caught N SIGNAL: strace sends it as the N-th datagram is read.
 cp /secrets.toml /caught.toml
 caught() {
-  rm -f /run/caught
-  execd_start caught strace -f -o /dev/null -e trace=recvmsg -e "inject=recvmsg:signal=$2:when=$1"
+  rm -f /run/caught /run/trace
+  execd_start caught strace -f -o /run/trace -e trace=recvmsg -e "inject=recvmsg:signal=$2:when=$1"
   (
     trap '' PIPE
-    gathers 2 0.7
+    until grep -q -- "--- .*SIG$2" /run/trace; do gathers 1 0.7; done
   ) 2>/dev/null || true # dead already
 }
 caught 6 STOP
@@ -64,7 +65,7 @@ cp /secrets.toml /killed.toml
 for delay in 0 0.02 0.05; do
   rm -f /run/killed
   execd_start killed
-  gathers 1 1
+  gather killed.first
   gathers 1 "$delay"
   kill -SEGV "$execd"
   execd_stop killed

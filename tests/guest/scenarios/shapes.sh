@@ -13,7 +13,7 @@ once no_links
 ip link add v0 type veth peer name v1
 once only_veth
 execd_start only_veth_execd
-gathers 3 0.5
+for n in 1 2 3; do gather "only_veth_execd.$n"; done
 execd_stop only_veth_execd
 cp /run/asked /out/asked_by_us
 ls /sys/module >/out/modules
@@ -35,7 +35,7 @@ capture six
 as_nobody=(setpriv --reuid 65534 --regid 65534 --clear-groups)
 once no_capability "${as_nobody[@]}" --bounding-set -all --inh-caps -all
 execd_start no_capability_execd "${as_nobody[@]}" --bounding-set -all --inh-caps -all
-gathers 3 0.5
+for n in 1 2 3; do gather "no_capability_execd.$n"; done
 execd_stop no_capability_execd
 once ambient "${as_nobody[@]}" --inh-caps -all,+net_admin --ambient-caps -all,+net_admin
 setcap cap_net_admin=p /bin/wgvitals

@@ -139,7 +139,7 @@ class HandshakeCollectorTest : public testing::Test {
   std::string block(const std::string& server, const std::string& key,
                     const std::string& more = "") {
     return "[[inputs.wgvitals.probe]]\nserver = \"" + server + "\"\nserver_key = \"" + key +
-           "\"\nkey_file = \"" + path("key") + "\"\ntimeout = \"200ms\"\nretries = 1\n" + more;
+           "\"\nkey_file = \"" + path("key") + "\"\ntimeout = \"1s\"\nretries = 1\n" + more;
   }
   void make(const std::string& toml) {
     collector = handshake.make(services.services, test::settings(toml));

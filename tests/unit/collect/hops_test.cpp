@@ -55,7 +55,7 @@ class HopsTest : public testing::Test {
 
 // On loopback; needs CAP_NET_RAW as all live probing does.
 TEST_F(HopsTest, TellsEachHop) {
-  begin("[[inputs.wgvitals.hops]]\nhost = [\"127.0.0.1\"]\nrounds = 2\ntimeout = \"200ms\"\n");
+  begin("[[inputs.wgvitals.hops]]\nhost = [\"127.0.0.1\"]\nrounds = 2\ntimeout = \"2s\"\n");
   const auto said = gather();
   EXPECT_THAT(said, HasSubstr("wireguard_hop,url=127.0.0.1,hop=1 packets_transmitted=2 "
                               "packets_received=2 percent_packet_loss=0 average_response_ms="));

@@ -68,7 +68,7 @@ class StampTest : public testing::Test {
   }
   static std::string pair(const std::string& port, const std::string& more = "") {
     return "[[inputs.wgvitals.stamp]]\nserver = \"127.0.0.1:" + port +
-           "\"\ninterval = \"10ms\"\ntimeout = \"200ms\"\n" + more +
+           "\"\ninterval = \"10ms\"\ntimeout = \"2s\"\n" + more +
            "[[inputs.wgvitals.stamp_reflector]]\nlisten = \"127.0.0.1\"\nport = " + port +
            "\nallow = \"127.0.0.0/8\"\n";
   }

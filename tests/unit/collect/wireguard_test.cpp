@@ -446,7 +446,7 @@ TEST(WireGuardEntry, ReadsTheConfiguredFolderAndWaitsNoLongerThanTheHostMay) {
   const test::UapiServer other(files.root().full_path("run/wg/other.sock"), test::hangs());
   test::TestServices services;
   services.root = files.root();
-  services.services.patience = milliseconds(200);
+  services.services.patience = milliseconds(2000);
   const auto collector = wireguard.make(
       services.services,
       test::settings("uapi_dir = \"/run/wg\"\nuapi_timeout = \"60s\"\n"

@@ -140,7 +140,7 @@ class HandshakeTest : public testing::Test {
       return Done{};
     };
     target.pace.interval = milliseconds(200);
-    target.timeout = milliseconds(300);
+    target.timeout = seconds(1);
     target.retries = 1;
     return target;
   }

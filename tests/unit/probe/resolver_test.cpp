@@ -236,7 +236,7 @@ TEST_F(ResolverTest, AHungNameFailsByItsDeadlineAndHoldsNobody) {
       await("hung.example", [](const auto& answer) { return answer.state == State::failed; });
   EXPECT_EQ(failed.why, "hung.example: no answer from the name servers within 20 ms");
   EXPECT_FALSE(failed.no_such_host);
-  EXPECT_EQ(settled("a.example").state, State::known);
+  EXPECT_EQ(moved("a.example", "192.0.2.1").state, State::known);
   for (int i = 0; i < 20; ++i) {  // nor is another thread hung on it
     (void)resolver_->find("hung.example");
     std::this_thread::sleep_for(milliseconds(1));
@@ -250,7 +250,7 @@ TEST_F(ResolverTest, AHungNameFailsByItsDeadlineAndHoldsNobody) {
 TEST_F(ResolverTest, AHungLookUpIsTriedBesideInTheEnd) {
   names_->hang("hung.example", true);
   begin({.deadline = milliseconds(1), .first_pause = milliseconds(1), .given_up = milliseconds(5)});
-  await("hung.example", [&](const auto&) { return names_->busy() == 3; });
+  await("hung.example", [&](const auto&) { return names_->busy() >= 3; });
   names_->know("hung.example", {"192.0.2.3"});
   names_->hang("hung.example", false);
   moved("hung.example", "192.0.2.3");
