@@ -7,6 +7,8 @@
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <set>
+#include <string>
 #include <system_error>
 #include <thread>
 
@@ -167,11 +169,16 @@ class Pinging {
       }
       if (!asked_.json && !asked_.quiet) print_outcome(host, outcome);
     }
-    for (const auto& failure : pinger_->failures()) TerminalLog().warning(to_text(failure));
+    for (const auto& failure : pinger_->failures()) warn(to_text(failure));
     if (!outcomes_.empty()) (void)std::fflush(stdout);
     return std::any_of(hosts_.begin(), hosts_.end(), [&](const Host& host) {
       return host.id && host.window.tried() < asked_.count;
     });
+  }
+
+  // A failure is there as long as it holds.
+  void warn(const std::string& text) {
+    if (warned_.insert(text).second) TerminalLog().warning(text);
   }
 
   const Asked& asked_;
@@ -180,6 +187,7 @@ class Pinging {
   std::unique_ptr<probe::Pinger> pinger_;
   std::vector<Host*> by_id_;
   std::vector<PingOutcome> outcomes_;
+  std::set<std::string> warned_;
 };
 
 // fping's line, and behind it what fping does not tell.
