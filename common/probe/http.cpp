@@ -53,7 +53,9 @@ class HttpProbes::Core {
         targets_(std::move(targets)),
         attempts_(targets_.size()),
         latest_(targets_.size()),
-        rounds_(loop, to_paces(targets_), seed, [this](std::size_t target) { start(target); }) {}
+        rounds_(
+            loop, to_paces(targets_), seed, [this](std::size_t target) { start(target); },
+            Rounds::Takes::place) {}
   Core(const Core&) = delete;
   ~Core() {  // of a loop that has ended
     silent_ = true;

@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/timerfd.h>
 
 #include <algorithm>
@@ -12,6 +13,7 @@
 #include <cerrno>
 #include <exception>
 #include <map>
+#include <set>
 #include <string>
 #include <system_error>
 #include <unordered_map>
@@ -31,6 +33,12 @@ void block_sigpipe() {
   ::sigemptyset(&signals);
   ::sigaddset(&signals, SIGPIPE);
   (void)::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+}
+
+std::size_t count_places() {
+  rlimit descriptors{};
+  if (::getrlimit(RLIMIT_NOFILE, &descriptors) != 0) return Loop::most_places;
+  return std::clamp<std::size_t>(descriptors.rlim_cur / 4, 1, Loop::most_places);
 }
 
 [[noreturn]] void fail(const char* what) {
@@ -110,6 +118,18 @@ class Loop::Core {
     if (time == times_.end()) return;
     const auto gone = timers_.extract({time->second, id});
     times_.erase(time);
+  }
+
+  PlaceId enter(std::function<void()> begin) {
+    const auto id = next_place_++;
+    waiting_.emplace(id, std::move(begin));
+    admit_soon();
+    return id;
+  }
+
+  void leave(PlaceId id) {
+    if (taken_.erase(id) > 0) return admit_soon();
+    const auto gone = waiting_.extract(id);
   }
 
   // The thread.
@@ -212,6 +232,23 @@ class Loop::Core {
     }
   }
 
+  // By a timer, so that those who leave at once and let others in do not call one another.
+  void admit_soon() {
+    if (waiting_.empty() || std::exchange(admitting_, true)) return;
+    at(Clock::now(), [this] {
+      admitting_ = false;
+      admit();
+    });
+  }
+
+  void admit() {
+    while (!stopping_ && !waiting_.empty() && taken_.size() < places_) {
+      const auto next = waiting_.extract(waiting_.begin());
+      taken_.insert(next.key());
+      guarded(next.mapped());
+    }
+  }
+
   // What goes may forget and cancel, and finds everything in order.
   void drop_all() {
     stopping_ = true;
@@ -223,6 +260,7 @@ class Loop::Core {
     works.clear();
     times_.clear();
     std::exchange(timers_, {}).clear();
+    std::exchange(waiting_, {}).clear();
     watched_.clear();
     std::exchange(watches_, {}).clear();
   }
@@ -244,6 +282,11 @@ class Loop::Core {
   std::unordered_map<TimerId, Clock::time_point> times_;
   std::uint64_t next_watch_ = first_watch;
   TimerId next_timer_ = 1;
+  const std::size_t places_ = count_places();
+  std::map<PlaceId, std::function<void()>> waiting_;  // in their order
+  std::set<PlaceId> taken_;
+  PlaceId next_place_ = 1;
+  bool admitting_ = false;  // soon
 };
 
 Loop::Loop(StartThread start_thread, std::shared_ptr<Log> log)
@@ -271,6 +314,9 @@ Loop::TimerId Loop::at(Clock::time_point when, std::function<void()> work) {
   return core_->at(when, std::move(work));
 }
 void Loop::cancel(TimerId timer) { core_->cancel(timer); }
+
+Loop::PlaceId Loop::enter(std::function<void()> begin) { return core_->enter(std::move(begin)); }
+void Loop::leave(PlaceId place) { core_->leave(place); }
 
 void Loop::stop() {
   core_->stop();

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -17,6 +18,12 @@ class Loop {
  public:
   using Clock = std::chrono::steady_clock;
   using TimerId = std::uint64_t;  // never 0
+  using PlaceId = std::uint64_t;  // never 0
+
+  // So many descriptors the attempts may hold at a time that enter(), of which there may be any
+  // number: the others of the host's process shall never be short of them. And no more than a
+  // quarter of what the process may have (RLIMIT_NOFILE).
+  static constexpr std::size_t most_places = 256;
 
   Loop(StartThread start_thread, std::shared_ptr<Log> log);
   ~Loop();  // stops
@@ -34,6 +41,11 @@ class Loop {
   void forget(int fd);  // what already happened is not told any more
   TimerId at(Clock::time_point when, std::function<void()> work);  // once
   void cancel(TimerId timer);                                      // also one that has passed, or 0
+
+  // Calls `begin` soon, once a place is free and those before have theirs. The place is kept until
+  // it is left; who leaves while it waits is not called any more.
+  PlaceId enter(std::function<void()> begin);
+  void leave(PlaceId place);  // also one that was left, or 0
 
   // Ends the thread; what was posted or waits is dropped, on the thread itself.
   void stop();

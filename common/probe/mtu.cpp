@@ -99,6 +99,11 @@ class Search : public std::enable_shared_from_this<Search> {
         done_(std::move(done)) {}
 
   void start() {
+    place_ = loop_.enter([self = shared_from_this()] { self->begin(); });
+  }
+
+ private:
+  void begin() {
     auto socket = EchoSocket::open(question_.path);
     if (!socket) {
       error_ = socket.error();
@@ -110,7 +115,6 @@ class Search : public std::enable_shared_from_this<Search> {
     probe();
   }
 
- private:
   void probe() {
     // What the own link refuses is answered at once, so that several sizes may be tried here.
     while (search_.size() != 0 && sizes_.size() < most_probes) {
@@ -179,6 +183,7 @@ class Search : public std::enable_shared_from_this<Search> {
   void end() {
     cancel();
     if (socket_) loop_.forget(socket_->fd());
+    loop_.leave(std::exchange(place_, 0));
     auto result = search_.result();
     result.probes = static_cast<unsigned>(sizes_.size());
     if (result.found == MtuResult::Found::nothing) result.error = error_;
@@ -191,6 +196,7 @@ class Search : public std::enable_shared_from_this<Search> {
   MtuSearch search_;
   Loop::Clock::duration timeout_;
   std::function<void(MtuResult)> done_;
+  Loop::PlaceId place_ = 0;
   std::optional<EchoSocket> socket_;
   std::vector<std::uint32_t> sizes_;  // by sequence number
   Loop::Clock::time_point sent_;

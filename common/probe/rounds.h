@@ -5,6 +5,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <mutex>
@@ -19,8 +20,10 @@
 namespace wgvitals::probe {
 
 struct Pace {
-  std::chrono::nanoseconds interval{};  // 0: once a gather, a tenth sooner
-  unsigned slowest = 16;                // a dead one's longest interval, in intervals
+  // 0: once a gather, a tenth sooner; until the time between gathers is known, each wait is twice
+  // the last, so that any gather finds a result
+  std::chrono::nanoseconds interval{};
+  unsigned slowest = 16;  // a dead one's longest interval, in intervals
 };
 
 template <class Targets>
@@ -35,8 +38,13 @@ std::vector<Pace> to_paces(const Targets& targets) {
 // loop holds of it must have ended (end(), or Loop::stop()) before it does.
 class Rounds {
  public:
+  // What a probe takes from the host while it lasts. A place of the loop's may have to be waited
+  // for: the probe begins once it has it.
+  enum class Takes : std::uint8_t { nothing, place };
+
   // Any thread. `seed`: from 0 to 1, drawn once a process.
-  Rounds(Loop& loop, std::vector<Pace> paces, double seed, std::function<void(std::size_t)> probe);
+  Rounds(Loop& loop, std::vector<Pace> paces, double seed, std::function<void(std::size_t)> probe,
+         Takes takes = Takes::nothing);
 
   void begin();  // the first probes leave within a second
   void end();
@@ -55,15 +63,19 @@ class Rounds {
     std::chrono::nanoseconds interval;  // of its schedule
     Schedule schedule;
     Loop::TimerId timer = 0;
+    Loop::PlaceId place = 0;
   };
 
-  std::chrono::nanoseconds interval_of(const Pace& pace) const;
+  std::chrono::nanoseconds interval_of(const Target& target) const;
+  void leave(Target& target);
+  void probe(std::size_t number);
   void set(std::size_t number, Clock::time_point when);
 
   Loop& loop_;
   double seed_;
   std::vector<Pace> paces_;
   std::function<void(std::size_t)> probe_;
+  Takes takes_;
   std::vector<Target> targets_;
   std::atomic<std::int64_t> gather_ns_ = 0;
 };

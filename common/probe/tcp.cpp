@@ -39,7 +39,9 @@ class TcpProbes::Core {
         targets_(std::move(targets)),
         attempts_(targets_.size()),
         latest_(targets_.size()),
-        rounds_(loop, to_paces(targets_), seed, [this](std::size_t target) { start(target); }) {}
+        rounds_(
+            loop, to_paces(targets_), seed, [this](std::size_t target) { start(target); },
+            Rounds::Takes::place) {}
 
   void begin() { rounds_.begin(); }
   void end() {

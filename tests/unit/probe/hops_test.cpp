@@ -2,8 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <future>
 #include <memory>
+#include <thread>
 
 #include "tests/support/kept_log.h"
 
@@ -121,6 +123,21 @@ TEST(TraceHops, SaysWhyItCouldNotBegin) {
   ASSERT_TRUE(result.error);
   EXPECT_EQ(result.error->code, Errc::absent);
   EXPECT_NE(to_text(*result.error).find("no-such-link"), std::string::npos);
+}
+
+TEST(TraceHops, EndsInTheMidstOfIt) {
+  Loop loop(start_plain_thread, std::make_shared<test::KeptLog>());
+  HopsQuestion question;
+  question.path.to = address("192.0.2.1");
+  question.path.device = "lo";  // where nobody has that address, and nobody says so
+  question.timeout = 60s;
+  std::atomic<int> told = 0;
+  for (int i = 0; i < 10; ++i) trace_hops(loop, question, [&](const HopsResult&) { ++told; });
+  std::this_thread::sleep_for(50ms);
+  const auto start = Loop::Clock::now();
+  loop.stop();
+  EXPECT_LT(Loop::Clock::now() - start, 2s);
+  EXPECT_EQ(told, 0);
 }
 
 }  // namespace

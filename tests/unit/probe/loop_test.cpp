@@ -2,11 +2,14 @@
 
 #include <gmock/gmock.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <future>
+#include <memory>
 #include <system_error>
 #include <thread>
 #include <vector>
@@ -244,6 +247,62 @@ TEST_F(LoopTest, StopDropsWhatWaitsOnItsOwnThread) {
   for (const auto& thread : {by_timer, by_watch, by_post}) EXPECT_EQ(thread, loop_thread);
   loop_.post([&] { run_late = true; });
   EXPECT_FALSE(run_late);
+}
+
+TEST_F(LoopTest, LetsInAsManyAsHavePlacesInTheirOrder) {
+  std::vector<Loop::PlaceId> places;
+  std::vector<std::size_t> order;
+  run([&] {
+    for (std::size_t i = 0; i < Loop::most_places + 3; ++i)
+      places.push_back(loop_.enter([&, i] { order.push_back(i); }));
+  });
+  settle();
+  run([&] {
+    EXPECT_EQ(order.size(), Loop::most_places);
+    EXPECT_TRUE(std::is_sorted(order.begin(), order.end()));
+    loop_.leave(places[Loop::most_places]);  // waits no longer
+    loop_.leave(places[7]);
+    loop_.leave(places[7]);
+    loop_.leave(0);
+  });
+  settle();
+  run([&] {
+    EXPECT_EQ(order.size(), Loop::most_places + 1);
+    EXPECT_EQ(order.back(), Loop::most_places + 1);
+  });
+}
+
+TEST_F(LoopTest, WhoLeavesAtOnceLetsTheNextIn) {
+  std::size_t begun = 0;
+  run([&] {
+    for (int i = 0; i < 20'000; ++i) {
+      const auto place = std::make_shared<Loop::PlaceId>();
+      *place = loop_.enter([&, place] {
+        ++begun;
+        loop_.leave(*place);
+      });
+    }
+  });
+  settle();
+  run([&] { EXPECT_EQ(begun, 20'000u); });
+}
+
+TEST(LoopPlacesTest, AreAQuarterOfTheDescriptorsThatTheProcessMayHave) {
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  const rlimit few{40, before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &few), 0);
+  Loop loop(start_plain_thread, std::make_shared<test::KeptLog>());
+  EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+  std::size_t begun = 0;
+  std::promise<void> done;
+  loop.post([&] {
+    for (int i = 0; i < 20; ++i) loop.enter([&] { ++begun; });
+    loop.at(Loop::Clock::now() + milliseconds(1), [&] { done.set_value(); });
+  });
+  ASSERT_EQ(done.get_future().wait_for(seconds(20)), std::future_status::ready);
+  loop.stop();
+  EXPECT_EQ(begun, 10u);
 }
 
 TEST_F(LoopTest, StopsWithoutEverHavingRun) { loop_.stop(); }

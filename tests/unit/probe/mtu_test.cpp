@@ -2,10 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <functional>
 #include <future>
 #include <memory>
 #include <random>
+#include <thread>
 
 #include "tests/support/kept_log.h"
 
@@ -180,6 +182,24 @@ TEST(SearchMtu, SaysWhyItCouldNotBegin) {
   EXPECT_EQ(result.error->code, Errc::absent);
   EXPECT_NE(to_text(*result.error).find("no-such-link"), std::string::npos);
   loop.stop();
+}
+
+TEST(SearchMtuOnLoop, EndsInTheMidstOfIt) {
+  Loop loop(start_plain_thread, std::make_shared<test::KeptLog>());
+  MtuQuestion question;
+  question.path.to = address("192.0.2.1");
+  question.path.device = "lo";  // where nobody has that address, and nobody says so
+  question.timeout = std::chrono::seconds(60);
+  std::atomic<int> told = 0;
+  // More than have places at a time.
+  for (std::size_t i = 0; i < Loop::most_places + 10; ++i) {
+    search_mtu(loop, question, [&](const MtuResult&) { ++told; });
+  }
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  const auto start = Loop::Clock::now();
+  loop.stop();
+  EXPECT_LT(Loop::Clock::now() - start, std::chrono::seconds(2));
+  EXPECT_EQ(told, 0);
 }
 
 }  // namespace
