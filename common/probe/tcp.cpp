@@ -146,8 +146,12 @@ class TcpProbes::Core {
     }
     if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&raw), size) != 0 &&
         errno != EINPROGRESS) {
-      if (is_shortage(errno)) return Error{Errc::io, errno, "cannot connect"};
-      return fail(attempt, errno);
+      if (!is_shortage(errno)) return fail(attempt, errno);
+      // No port is left, or none of our addresses leads there, as with a family that this host is
+      // routed but has no address of: another one of the target's may do.
+      const bool only = attempt.next == attempt.addresses.size() && !attempt.first;
+      if (errno == EADDRNOTAVAIL && !only) return std::nullopt;
+      return Error{Errc::io, errno, "cannot connect"};
     }
     attempt.socket = std::move(socket);
     return std::nullopt;

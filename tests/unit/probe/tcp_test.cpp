@@ -1,8 +1,16 @@
 #include "common/probe/tcp.h"
 
 #include <gmock/gmock.h>
+#include <net/if.h>
+#include <sched.h>
+#include <sys/ioctl.h>
 
+#include <algorithm>
+#include <cerrno>
 #include <cmath>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
 #include <functional>
 #include <map>
 #include <thread>
@@ -33,6 +41,9 @@ class TcpTest : public testing::Test {
   Result<std::vector<Endpoint>> look_up(const std::string& host) {
     if (host == "two.example") {
       return std::vector{*parse_address("::1"), *parse_address("127.0.0.1")};
+    }
+    if (host == "near.example") {
+      return std::vector{*parse_address("127.0.0.1"), *parse_address("127.0.0.2")};
     }
     if (host == "hung.example") {
       while (!ended_) std::this_thread::sleep_for(milliseconds(1));
@@ -206,6 +217,43 @@ TEST_F(TcpTest, TriesEachAddressOfAName) {
   EXPECT_EQ(kind(1), Kind::connection_failed);
 }
 
+// In a network of its own, where each connection has the same port, so that there is one to each
+// address: the loop's thread takes that from this one.
+TEST_F(TcpTest, AnAddressWithoutAWayFromHereLeavesTheOthersTheirTurn) {
+  std::thread([&] {
+    ASSERT_EQ(::unshare(CLONE_NEWNET), 0) << std::strerror(errno);
+    const Fd server(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    ifreq link{};
+    std::strcpy(link.ifr_name, "lo");
+    link.ifr_flags = IFF_UP;
+    ASSERT_EQ(::ioctl(server.get(), SIOCSIFFLAGS, &link), 0);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(5000);
+    ASSERT_EQ(::bind(server.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+    ASSERT_EQ(::listen(server.get(), 10), 0);
+    std::ofstream("/proc/sys/net/ipv4/ip_local_port_range") << "40000 40000";
+    const Fd taken(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    ASSERT_EQ(::connect(taken.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+
+    auto both = target(5000, "near.example");
+    auto one = target(5000);
+    both.pace.interval = one.pace.interval = seconds(60);
+    begin({both, one});
+    await(1);
+    EXPECT_EQ(kind(0), Kind::success);
+    const auto until = Clock::now() + seconds(20);
+    while (probes_->wrong().empty() && Clock::now() < until) {
+      std::this_thread::sleep_for(milliseconds(5));
+    }
+    ASSERT_EQ(probes_->wrong().size(), 1u);  // ours to mend: it is no outcome
+    EXPECT_THAT(to_text(probes_->wrong()[0]), HasSubstr("127.0.0.1 port 5000: cannot connect"));
+    probes_->take(outcomes_);
+    EXPECT_FALSE(outcomes_[1]);
+  }).join();
+}
+
 TEST_F(TcpTest, SendsByTheDeviceAndFromTheAddressThatItIsGiven) {
   std::vector<std::string> seen;
   std::mutex mutex;
@@ -242,6 +290,42 @@ TEST_F(TcpTest, ThousandsAtOnce) {
   begin(targets);
   await_all();
   for (const auto& outcome : outcomes_) EXPECT_EQ(outcome->kind, Kind::success);
+}
+
+std::size_t count_descriptors() {
+  const std::filesystem::directory_iterator all("/proc/self/fd");
+  return static_cast<std::size_t>(std::distance(begin(all), end(all)));
+}
+
+TEST_F(TcpTest, ManyThatAreDeafLeaveTheHostItsDescriptors) {
+  const Deaf deaf;
+  const auto open = test::listen_on_loopback();
+  auto waiting = target(deaf.port());
+  waiting.timeout = milliseconds(100);
+  waiting.pace.interval = seconds(60);
+  std::vector<TcpTarget> targets(3 * Loop::most_places, waiting);
+  targets.push_back(target(test::port_of(open)));
+  const auto before = count_descriptors();
+  begin(targets);
+  std::size_t most = 0;
+  for (int i = 0; i < 50; ++i) {
+    std::this_thread::sleep_for(milliseconds(20));
+    most = std::max(most, count_descriptors());
+  }
+  EXPECT_GT(most, before + Loop::most_places / 2);
+  EXPECT_LE(most, before + Loop::most_places + 4);  // the loop has three
+  const auto until = Clock::now() + seconds(20);
+  do {
+    probes_->take(outcomes_);
+    std::this_thread::sleep_for(milliseconds(5));
+  } while (std::count(outcomes_.begin(), outcomes_.end(), std::nullopt) > 0 &&
+           Clock::now() < until);
+  for (std::size_t i = 0; i + 1 < targets.size(); ++i) {
+    ASSERT_TRUE(outcomes_[i]);
+    EXPECT_EQ(kind(i), Kind::timeout);
+  }
+  EXPECT_EQ(kind(targets.size() - 1), Kind::success);
+  EXPECT_THAT(errors_, IsEmpty());
 }
 
 TEST_F(TcpTest, EndsInTheMidstOfIt) {
