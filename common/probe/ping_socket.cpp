@@ -5,7 +5,6 @@
 #include <linux/icmp.h>
 #include <netinet/icmp6.h>
 #include <netinet/in.h>
-#include <sys/ioctl.h>
 #include <time.h>
 
 #include <algorithm>
@@ -125,13 +124,7 @@ Value read(const cmsghdr& control) {
 }  // namespace
 
 bool is_bound_to(const PingSocket& socket, const std::string& device) {
-  ifreq request{};
-  device.copy(request.ifr_name, IFNAMSIZ - 1);
-  int bound = 0;
-  socklen_t size = sizeof bound;
-  return ::ioctl(socket.fd.get(), SIOCGIFINDEX, &request) == 0 &&
-         ::getsockopt(socket.fd.get(), SOL_SOCKET, SO_BINDTOIFINDEX, &bound, &size) == 0 &&
-         bound == request.ifr_ifindex;
+  return is_bound_to(socket.fd.get(), device);
 }
 
 Result<PingSocket> open_ping_socket(const PingPath& path, const InNamespace& in_namespace) {

@@ -1,7 +1,9 @@
 #include "common/probe/sockets.h"
 
 #include <linux/errqueue.h>
+#include <net/if.h>
 #include <netinet/in.h>
+#include <sys/ioctl.h>
 
 #include <algorithm>
 #include <array>
@@ -51,6 +53,16 @@ Result<Done> apply(const SocketPath& path, int socket) {
                          ? "listening on " + std::string(to_text(path.source, text))
                          : "source address " + std::string(to_address_text(path.source, text));
   return failed(where, "CAP_NET_BIND_SERVICE");
+}
+
+bool is_bound_to(int socket, const std::string& device) {
+  ifreq request{};
+  device.copy(request.ifr_name, IFNAMSIZ - 1);
+  int bound = 0;
+  socklen_t size = sizeof bound;
+  return ::ioctl(socket, SIOCGIFINDEX, &request) == 0 &&
+         ::getsockopt(socket, SOL_SOCKET, SO_BINDTOIFINDEX, &bound, &size) == 0 &&
+         bound == request.ifr_ifindex;
 }
 
 Result<Fd> open_icmp_socket(AddressFamily family, bool& raw) {

@@ -28,6 +28,9 @@ struct SocketPath {
 // named; else io, with ENODEV and EADDRNOTAVAIL for a device and source address not there.
 Result<Done> apply(const SocketPath& path, int socket);
 
+// Whether it is bound to the device that has this name now: one that was made anew is another.
+bool is_bound_to(int socket, const std::string& device);
+
 // For ICMP, non-blocking: raw, else the unprivileged kind (icmp(7)). denied names the remedies.
 Result<Fd> open_icmp_socket(AddressFamily family, bool& raw);
 

@@ -9,8 +9,8 @@
 namespace wgvitals::probe {
 namespace {
 
-constexpr std::chrono::seconds retry_wait(2);  // until it is tried again to listen
-constexpr std::size_t packets_a_turn = 64;     // then other sockets of the loop have theirs
+constexpr std::chrono::seconds look_wait(2);  // until it is seen to that it listens
+constexpr std::size_t packets_a_turn = 64;    // then other sockets of the loop have theirs
 constexpr std::size_t largest_request = 65'535;
 
 }  // namespace
@@ -74,20 +74,30 @@ class StampReflector::Core : public std::enable_shared_from_this<Core> {
   // The rest on the loop's thread.
   void listen() {
     if (ended_) return;
+    const auto& device = path_.device;
+    if (socket_ && !device.empty() && !is_bound_to(socket_.get(), device)) close();
+    if (!socket_) open();
+    if (socket_ && device.empty()) return;
+    timer_ =
+        loop_.at(Loop::Clock::now() + look_wait, [self = shared_from_this()] { self->listen(); });
+  }
+
+  void open() {
     auto opened = open_stamp_socket(path_.source.family, path_);
     {
       const std::lock_guard lock(mutex_);
       failure_ = opened ? std::nullopt : std::optional(opened.error());
     }
-    if (!opened) {
-      timer_ = loop_.at(Loop::Clock::now() + retry_wait,
-                        [self = shared_from_this()] { self->listen(); });
-      return;
-    }
+    if (!opened) return;
     socket_ = std::move(*opened);
     buffer_.resize(largest_request);
     loop_.watch(socket_.get(), EPOLLIN,
                 [self = shared_from_this()](std::uint32_t) { self->answer(); });
+  }
+
+  void close() {
+    if (socket_) loop_.forget(socket_.get());
+    socket_ = Fd();
   }
 
   void answer() {
@@ -107,8 +117,7 @@ class StampReflector::Core : public std::enable_shared_from_this<Core> {
   void end() {
     ended_ = true;
     loop_.cancel(timer_);
-    if (socket_) loop_.forget(socket_.get());
-    socket_ = Fd();
+    close();
   }
 
   Loop& loop_;

@@ -53,7 +53,8 @@ class StampReflector {
   StampReflector(Loop& loop, Habits habits);
   ~StampReflector();
 
-  // Listens as soon as the address is there, which may be later, as with a tunnel.
+  // Listens as soon as the address is there, which may be later, as with a tunnel; anew where the
+  // device is made anew.
   void start();
 
   std::optional<Error> failure();  // why it does not listen

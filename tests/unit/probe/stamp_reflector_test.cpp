@@ -2,11 +2,21 @@
 
 #include "common/probe/stamp_reflector.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
+#include <sched.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <array>
+#include <cerrno>
+#include <cstring>
+#include <future>
+#include <memory>
 #include <thread>
+#include <vector>
 
 #include "common/probe/stamp_sender.h"
 #include "tests/support/kept_log.h"
@@ -205,6 +215,67 @@ TEST_F(StampOnLoop, EndsBehindTheLoop) {
   sender.start();
   EXPECT_TRUE(wait_for([&] { return sender.settled(); }));
   loop.stop();
+}
+
+TEST_F(StampOnLoop, EndsInTheMidstOfIt) {
+  const auto port = free_port("127.0.0.1");
+  const auto silent = open_stamp_socket(AddressFamily::ipv4, {"", at("127.0.0.1", port), 0});
+  ASSERT_TRUE(silent);
+  auto to = target("127.0.0.1", port);
+  to.timeout = 60s;
+  const auto start_all = [&] {
+    std::vector<std::unique_ptr<StampSender>> senders;
+    for (int i = 0; i < 20; ++i) {
+      senders.push_back(std::make_unique<StampSender>(loop, resolver, to, 0));
+      senders.back()->start();
+    }
+    std::this_thread::sleep_for(30ms);
+    return senders;
+  };
+  start_all();
+  const auto senders = start_all();
+  const auto start = Loop::Clock::now();
+  loop.stop();
+  EXPECT_LT(Loop::Clock::now() - start, 2s);
+}
+
+// A device of this network, while it lives.
+Fd make_device(const char* name) {
+  Fd device(::open("/dev/net/tun", O_RDWR | O_CLOEXEC));
+  ifreq request{};
+  std::strcpy(request.ifr_name, name);
+  request.ifr_flags = IFF_TUN | IFF_NO_PI;
+  EXPECT_EQ(::ioctl(device.get(), TUNSETIFF, &request), 0) << std::strerror(errno);
+  return device;
+}
+
+void raise_loopback() {
+  const Fd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  ifreq link{};
+  std::strcpy(link.ifr_name, "lo");
+  link.ifr_flags = IFF_UP;
+  ASSERT_EQ(::ioctl(socket.get(), SIOCSIFFLAGS, &link), 0);
+}
+
+TEST_F(StampOnLoop, ListensAnewWhereItsDeviceIsMadeAnew) {
+  std::thread([&] {  // in a network of its own, which the loop's thread takes from it
+    ASSERT_EQ(::unshare(CLONE_NEWNET), 0) << std::strerror(errno);
+    raise_loopback();
+    auto device = make_device("stamp0");
+    StampReflector reflector(loop, {{"stamp0", at("127.0.0.1", 8620), 0}, {}, 1});
+    reflector.start();
+    std::promise<void> listens;
+    loop.post([&] { listens.set_value(); });
+    listens.get_future().wait();
+    EXPECT_FALSE(reflector.failure());
+    device = Fd();
+    std::optional<Error> failure;
+    EXPECT_TRUE(wait_for([&] { return (failure = reflector.failure()).has_value(); }));
+    EXPECT_THAT(to_text(*failure), HasSubstr("device stamp0"));
+    device = make_device("stamp0");
+    EXPECT_TRUE(wait_for([&] { return !reflector.failure(); }));
+  })
+      .join();
 }
 
 // A reflector made by hand, from the figures, that answers as it is told.
