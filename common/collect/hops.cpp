@@ -207,6 +207,12 @@ class HopsCollector final : public Collector {
     if (!set_path(block, target.question.path, mistakes_)) return;
     target.family = to_family(block, target.question.path.source);
     for (const auto& host : block.texts(hops_host)) {
+      const bool known =
+          std::ranges::any_of(targets_, [&](const Target& other) { return other.url == host; });
+      if (known) {
+        mistakes_.add(block, "host '" + host + "' is there already; the second is passed over");
+        continue;
+      }
       if (targets_.size() == most_targets) {
         mistakes_.add(block,
                       "'" + host + "': left out, as all behind it: at most " +

@@ -82,6 +82,18 @@ TEST_F(HopsTest, TakesThirtyTwoHostsAndSaysWhyNoMore) {
   EXPECT_THAT(report_.texts[1], HasSubstr("'127.0.0.1': ICMP: device no-such"));
 }
 
+TEST_F(HopsTest, TakesAHostOnce) {
+  begin(
+      "[[inputs.wgvitals.hops]]\nhost = [\"127.0.0.1\"]\nrounds = 1\n"
+      "[[inputs.wgvitals.hops]]\nhost = [\"127.0.0.1\"]\ndevice = \"lo\"\nrounds = 1\n");
+  const auto said = gather();
+  const std::string line = "wireguard_hop,url=127.0.0.1,hop=1 packets_transmitted=";
+  EXPECT_NE(said.find(line), std::string::npos);
+  EXPECT_EQ(said.find(line), said.rfind(line));
+  EXPECT_THAT(report_.texts,
+              ElementsAre("line 5: host '127.0.0.1' is there already; the second is passed over"));
+}
+
 TEST_F(HopsTest, SaysWhatIsNoAddress) {
   begin("[[inputs.wgvitals.hops]]\nsource_address = \"here\"\nhost = [\"127.0.0.1\"]\n");
   EXPECT_EQ(gather(), "");
