@@ -93,7 +93,7 @@ class Resolver::Shared : public std::enable_shared_from_this<Shared> {
     }
     auto& name = found->second;
     name.wanted = now;
-    if (name.asked && now - name.asked_at >= habits_.deadline && !name.overdue) {
+    if (name.taken && now - name.taken_at >= habits_.deadline && !name.overdue) {
       name.overdue = true;
       fail(name, host + ": no answer from the name servers within " + to_text(habits_.deadline),
            false, now);
@@ -133,11 +133,12 @@ class Resolver::Shared : public std::enable_shared_from_this<Shared> {
     Answer answer;
     Clock::time_point wanted;    // by a find
     Clock::time_point next;      // not asked for again before
-    Clock::time_point asked_at;  // of the last question
+    Clock::time_point taken_at;  // of the last question, by a thread
     std::uint64_t question = 0;  // its number
     std::uint64_t answered = 0;  // the latest question that was answered
     milliseconds pause{};        // behind the next failure
     bool asked = false;          // and not answered
+    bool taken = false;          // and a thread is at it
     bool overdue = false;        // the question was counted as a failure
     bool keep = true;            // the address, as long as the name has it
   };
@@ -153,20 +154,14 @@ class Resolver::Shared : public std::enable_shared_from_this<Shared> {
   };
 
   bool may_ask(const Name& name, Clock::time_point now) const {
-    return !name.asked || (name.overdue && now - name.asked_at >= habits_.given_up);
+    return !name.asked || (name.overdue && now - name.taken_at >= habits_.given_up);
   }
 
   void ask_for(const Key& key, Name& name, Clock::time_point now) {
     name.asked = true;
+    name.taken = false;
     name.overdue = false;
-    name.asked_at = now;
     name.question = ++last_question_;
-    const auto waits =
-        std::find_if(jobs_.begin(), jobs_.end(), [&](const Job& job) { return job.key == key; });
-    if (waits != jobs_.end()) {  // all threads hang: it keeps its place
-      waits->question = name.question;
-      return;
-    }
     jobs_.push_back({key, name.question});
     if (jobs_.size() > idle_) start_worker(key, name, now);
     wanted_.notify_one();
@@ -208,14 +203,23 @@ class Resolver::Shared : public std::enable_shared_from_this<Shared> {
       if (!wanted) break;
       const auto job = std::move(jobs_.front());
       jobs_.pop_front();
-      lock.unlock();
       const auto start = Clock::now();
+      begin(job, start);
+      lock.unlock();
       auto addresses = look_up(job.key);
       lock.lock();
       if (stopping_) return;
       take(job, addresses, start);
     }
     worker.ended = true;
+  }
+
+  // From now on its name servers may be blamed, and not our queue.
+  void begin(const Job& job, Clock::time_point now) {
+    const auto found = names_.find(job.key);
+    if (found == names_.end() || job.question != found->second.question) return;
+    found->second.taken = true;
+    found->second.taken_at = now;
   }
 
   Result<Addresses> look_up(const Key& key) const {
@@ -233,7 +237,7 @@ class Resolver::Shared : public std::enable_shared_from_this<Shared> {
     if (job.question < name.answered) return;  // a later one was faster
     const bool last = job.question == name.question;
     const auto now = Clock::now();
-    if (last) name.asked = false;
+    if (last) name.asked = name.taken = false;
     if (addresses && !addresses->empty()) {
       name.answered = job.question;
       succeed(name, std::move(*addresses), now - start, now);

@@ -36,7 +36,7 @@ class Resolver {
       std::function<Result<std::vector<Endpoint>>(const std::string& host, AddressFamily family)>;
 
   struct Habits {
-    std::chrono::milliseconds deadline{5'000};  // of a name, from when it was first waited for
+    std::chrono::milliseconds deadline{5'000};  // of a look-up, from when it begins
     std::chrono::milliseconds fresh{60'000};    // what is older is resolved anew
     std::chrono::milliseconds first_pause{5'000}, longest_pause{60'000};  // behind failures
     std::chrono::milliseconds given_up{
