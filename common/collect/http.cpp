@@ -74,8 +74,9 @@ constexpr Metric tls_ms{"tls_ms", Type::f64, Kind::gauge, Unit::milliseconds,
 constexpr Metric first_byte_ms{"first_byte_ms", Type::f64, Kind::gauge, Unit::milliseconds,
                                "From the start of the last request until its answer began"};
 constexpr Metric certificate_expiry{"certificate_expiry_s", Type::i64, Kind::gauge, Unit::seconds,
-                                    "Time that the server's certificate is still good; less than "
-                                    "0: it has expired"};
+                                    "Time that the server's certificate is still good. With one "
+                                    "that has expired there is no connection (result_type), but "
+                                    "with insecure_skip_verify: then it is less than 0"};
 constexpr const Metric* metrics[] = {
     &response_time, &result_code, &result_type, &response_code, &content_length,    &string_match,
     &status_match,  &connect_ms,  &tls_ms,      &first_byte_ms, &certificate_expiry};

@@ -71,7 +71,8 @@ struct HttpOutcome {
   // Of the last request, where there was one: how long TCP and TLS took to connect, and when the
   // answer's first byte came, from the start.
   std::optional<double> connect_ms, tls_ms, first_byte_ms;
-  std::optional<std::int64_t> certificate_expiry_s;  // from now; less than 0: expired
+  // From now; less than 0: expired, which fails to connect where it is verified.
+  std::optional<std::int64_t> certificate_expiry_s;
 };
 
 class HttpProbes {
