@@ -95,6 +95,10 @@ std::optional<bool> to_truth(const Value& value) {
 
 std::optional<std::int64_t> to_whole(const Value& value) {
   if (const auto* whole = std::get_if<std::int64_t>(&value)) return *whole;
+  // In quotes, as collectd's own plugins take it.
+  if (const auto* text = std::get_if<std::string>(&value)) {
+    return text::to_number<std::int64_t>(*text);
+  }
   const auto* number = std::get_if<double>(&value);  // collectd knows no other
   if (number != nullptr && std::trunc(*number) == *number && std::abs(*number) < 1e15) {
     return static_cast<std::int64_t>(*number);

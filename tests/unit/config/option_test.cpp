@@ -70,7 +70,10 @@ TEST(Settings, TakeWholeNumbersWithinTheirRange) {
   const struct {
     Value value;
     std::int64_t taken;
-  } cases[] = {{integer(0), 0}, {integer(1024), 1024}, {Value(10.0), 10}};
+  } cases[] = {{integer(0), 0},
+               {integer(1024), 1024},
+               {Value(10.0), 10},
+               {string("10"), 10}};  // as collectd's own plugins take it
   for (const auto& test : cases) {
     const auto [settings, problems] = read_one("field_max", {test.value});
     EXPECT_THAT(problems, IsEmpty());
@@ -164,6 +167,9 @@ TEST(Settings, SayWhatIsWrongWhereAndWhatHoldsInstead) {
       {"field_max",
        {Value(1.5)},
        "file:3: field_max: expected a whole number from 0 to 1024, found 1.5; using 64"},
+      {"field_max",
+       {string("10x")},
+       "file:3: field_max: expected a whole number from 0 to 1024, found \"10x\"; using 64"},
       {"field_max",
        {},
        "file:3: field_max: expected a whole number from 0 to 1024, found nothing; using 64"},
