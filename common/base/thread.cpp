@@ -38,11 +38,11 @@ bool Thread::join(std::chrono::milliseconds wait) {
   if (!running_) return true;
   running_ = false;
   timespec until{};
-  ::clock_gettime(CLOCK_REALTIME, &until);
+  ::clock_gettime(CLOCK_MONOTONIC, &until);
   const auto nanoseconds = until.tv_nsec + (wait.count() % 1000) * 1'000'000;
   until.tv_sec += wait.count() / 1000 + nanoseconds / 1'000'000'000;
   until.tv_nsec = nanoseconds % 1'000'000'000;
-  if (::pthread_timedjoin_np(thread_, nullptr, &until) == 0) return true;
+  if (::pthread_clockjoin_np(thread_, nullptr, CLOCK_MONOTONIC, &until) == 0) return true;
   (void)::pthread_detach(thread_);
   return false;
 }
