@@ -132,9 +132,9 @@ void Echoes::forget_address(PingId id, const Endpoint& address) {
 void Echoes::gathered(Clock::time_point now) {
   // The shorter of the last two times; the first gather may have waited for its windows.
   if (last_gather_ != never) {
-    const auto time = now - last_gather_;
-    if (gap_.count() > 0) gather_ = std::min<std::chrono::nanoseconds>(gap_, time);
-    gap_ = time;
+    gaps_[gap_++ % gaps_.size()] = now - last_gather_;
+    const auto known = std::min(gap_, gaps_.size());
+    gather_ = *std::min_element(gaps_.begin(), gaps_.begin() + known);
   }
   last_gather_ = now;
   for (PingId id = 0; id < targets_.size(); ++id) {

@@ -3,7 +3,9 @@
 // tried.
 #pragma once
 
+#include <array>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <unordered_map>
@@ -128,8 +130,9 @@ class Echoes {
   double seed_;
   double rate_ = 0;
   std::uint32_t hasty_ = 0;
-  std::chrono::nanoseconds gather_{};  // between gathers; 0: not known yet
-  std::chrono::nanoseconds gap_{};     // between the last two
+  std::chrono::nanoseconds gather_{};                // the shortest of these; 0: not known yet
+  std::array<std::chrono::nanoseconds, 16> gaps_{};  // between gathers, the latest ones
+  std::size_t gap_ = 0;                              // how many there were
   Clock::time_point last_gather_ = never;
   std::vector<Target> targets_;
   std::vector<PingId> free_;

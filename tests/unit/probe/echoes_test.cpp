@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <functional>
 #include <string>
+#include <utility>
 
 namespace wgvitals::probe {
 namespace {
@@ -508,6 +509,27 @@ TEST_F(EchoesTest, ADeadTargetIsProbedLessButOnceAGather) {
       answer(request, now + milliseconds(100 * i + 1));
   }
   EXPECT_EQ(echoes_.next_request(), request.due + std::chrono::seconds(1));
+}
+
+// As with Telegraf's collection_jitter.
+TEST_F(EchoesTest, ADeadTargetIsInEveryGatherHoweverUneven) {
+  constexpr int gaps[] = {6, 13, 14};  // seconds
+  auto target = target_at();
+  target.timeout = milliseconds(500);
+  add(target);
+  milliseconds gather{};
+  for (int i = 0; i < 60; ++i) {
+    const auto last = std::exchange(gather, gather + std::chrono::seconds(gaps[i % 3]));
+    for (auto now = last; now < gather; now += milliseconds(100)) {
+      send(now);
+      echoes_.expire(start + now);
+    }
+    echoes_.gathered(start + gather);
+    const auto count = taken().size();
+    if (i > 3) {  // the shortest was seen once
+      EXPECT_GT(count, 0u) << i;
+    }
+  }
 }
 
 TEST_F(EchoesTest, AnAnswerCallsABackedOffTargetEarly) {
