@@ -80,7 +80,8 @@ void set_buffers(int fd) {
     (void)set(fd, SOL_SOCKET, SO_SNDBUF, buffer_size);
 }
 
-// Kernels have had these since before those that we know of.
+// Kernels have had these since before those that we know of. Without its errors, a raw socket is
+// not told that our own queue dropped a packet (net/ipv4/raw.c, net/ipv6/raw.c).
 void ask_for_details(const PingSocket& socket) {
   const int fd = socket.fd.get();
   const int on = 1;
@@ -88,10 +89,10 @@ void ask_for_details(const PingSocket& socket) {
   (void)set(fd, SOL_SOCKET, SO_RXQ_OVFL, on);
   if (socket.family == AddressFamily::ipv4) {
     (void)set(fd, IPPROTO_IP, IP_RECVTTL, on);
-    if (!socket.raw) (void)set(fd, IPPROTO_IP, IP_RECVERR, on);
+    (void)set(fd, IPPROTO_IP, IP_RECVERR, on);
   } else {
     (void)set(fd, IPPROTO_IPV6, IPV6_RECVHOPLIMIT, on);
-    if (!socket.raw) (void)set(fd, IPPROTO_IPV6, IPV6_RECVERR, on);
+    (void)set(fd, IPPROTO_IPV6, IPV6_RECVERR, on);
   }
 }
 
@@ -198,7 +199,7 @@ int PingInbox::receive(const PingSocket& socket, int flags) {
 std::span<const ReceivedIcmp> PingInbox::receive(PingSocket& socket, bool& more) {
   received_.clear();
   const int count = receive(socket, 0);
-  // An error of a ping socket is told once, and stands in the error queue.
+  // An error is told once, and stands in the error queue.
   more = count == static_cast<int>(capacity) || (count < 0 && errno != EAGAIN);
   for (int i = 0; i < count; ++i) take(socket, static_cast<std::size_t>(i), false);
   return received_;
@@ -207,7 +208,7 @@ std::span<const ReceivedIcmp> PingInbox::receive(PingSocket& socket, bool& more)
 std::span<const ReceivedIcmp> PingInbox::receive_errors(PingSocket& socket, bool& more) {
   received_.clear();
   const int count = receive(socket, MSG_ERRQUEUE);
-  more = count == static_cast<int>(capacity);
+  more = count > 0;
   for (int i = 0; i < count; ++i) take(socket, static_cast<std::size_t>(i), true);
   return received_;
 }

@@ -73,7 +73,7 @@ class PingInbox {
   // What of it concerns this socket; valid until the next call. `more`: there may be more.
   std::span<const ReceivedIcmp> receive(PingSocket& socket, bool& more);
 
-  // What the error queue of a ping socket holds.
+  // The same of the error queue. A raw socket has errors for other programs' packets there, too.
   std::span<const ReceivedIcmp> receive_errors(PingSocket& socket, bool& more);
 
  private:

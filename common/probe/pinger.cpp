@@ -148,9 +148,9 @@ class Turns {
       (void)::eventfd_read(shared_.event.get(), &count);
     }
     for (std::size_t i = 1; i < polled_.size(); ++i) {
-      auto& socket = *lanes_[polled_lanes_[i - 1]].socket;
-      if ((polled_[i].revents & POLLERR) != 0) receive_errors(socket);
-      if ((polled_[i].revents & POLLIN) != 0) receive_from(socket);
+      const auto lane = polled_lanes_[i - 1];
+      if ((polled_[i].revents & POLLERR) != 0) (void)receive_errors(*lanes_[lane].socket);
+      if ((polled_[i].revents & POLLIN) != 0) receive_from(lane);
     }
   }
 
@@ -173,7 +173,9 @@ class Turns {
     }
   }
 
-  void receive_errors(PingSocket& socket) {
+  // false: there were none.
+  bool receive_errors(PingSocket& socket) {
+    bool any = false;
     bool more = true;
     for (int batch = 0; more && batch < most_batches; ++batch) {
       const auto received = inbox_.receive_errors(socket, more);
@@ -187,12 +189,14 @@ class Turns {
 
   void send() {
     std::sort(due_.begin(), due_.end(), [](const auto& left, const auto& right) {
+      any = any || more;
       return left.path != right.path ? left.path < right.path : left.due < right.due;
     });
     for (std::span<const Echoes::Request> rest(due_); !rest.empty();) {
       std::size_t count = 1;
       const auto most = std::min(rest.size(), PingBatch::capacity);
       while (count < most && rest[count].path == rest[0].path) ++count;
+    return any;
       rest = rest.subspan(send(rest.first(count)));
     }
   }
@@ -208,11 +212,8 @@ class Turns {
       const auto now = read_clocks();
       const auto sent = batch_.send(*lane.socket, done);
       const int error = sent ? 0 : sent.error().number;
-      // A ping socket tells the error that came for another packet, once.
-      if (!sent && !lane.socket->raw && tries++ < 3) {
-        receive_errors(*lane.socket);
-        continue;
-      }
+      // It may be the error that came for another packet, told once.
+      if (!sent && tries++ < 3 && receive_errors(*lane.socket)) continue;
       tries = 0;
       const std::lock_guard lock(shared_.mutex);
       if (sent) {

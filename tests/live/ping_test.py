@@ -180,6 +180,16 @@ class TroubleTest(PingTest):
         time.sleep(0.5)
         self.assert_alive(numbers(execd.gather(), host), DELAY)
 
+    def test_what_our_own_queue_drops_never_left(self):
+        self.responder()
+        hosts = [address(300), address(300, 6)]
+        self.bed.here.run("tc", "qdisc", "replace", "dev", "ping0", "root", "bfifo", "limit", "1")
+        execd = self.execd(config({"hosts": hosts, "interval": "50ms", "timeout": "300ms"}))
+        records = execd.gather(seconds=8)
+        for host in hosts:
+            with self.subTest(host):
+                self.assert_unsent(numbers(records, host))
+
     def test_a_device_that_is_made_anew(self):
         """Its number is another one, to which no socket is bound any more."""
         hosts = [address(300), address(300, 6)]
