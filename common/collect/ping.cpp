@@ -199,6 +199,8 @@ constexpr const Option* options[] = {&ping_peers,          &ping_peer_include,  
 
 // 2. From values to values, from values to records.
 
+constexpr std::size_t most_kept = 1 << 22;  // probes in all windows; beyond, half is forgotten
+
 constexpr int answered_code = 0, silent_code = 1, failed_code = 2;
 
 PingTarget to_target(const Settings& block) {
@@ -485,6 +487,18 @@ class PingCollector final : public Collector {
     }
   }
 
+    bound_memory();
+  }
+
+  // While nobody gathers, no window closes.
+  void bound_memory() {
+    std::size_t kept = 0;
+    for (const auto& host : hosts_) kept += host.window.kept();
+    for (const auto& peer : peers_) kept += peer.window.kept();
+    if (kept <= most_kept) return;
+    for (auto& host : hosts_) host.window.forget_half();
+    for (auto& peer : peers_) peer.window.forget_half();
+    dropped_ = true;
   void resolve(HostTarget& host, std::uint32_t index) {
     if (!host.refused.empty() || (host.id && !host.is_name)) return;
     if (host.max_missed && host.window.missed() > *host.max_missed && !host.asked_anew) {

@@ -44,7 +44,25 @@ void PingWindow::insert(const Probe& probe) {
   auto place = probes_.end();
   while (place != probes_.begin() && std::prev(place)->sent_ns > probe.sent_ns) --place;
   probes_.insert(place, probe);
+  ++settled_;
 }
+
+// The oldest; what comes after them begins where they ended.
+void PingWindow::forget(std::size_t count) {
+  if (count == 0) return;
+  const auto end = probes_.begin() + static_cast<std::ptrdiff_t>(count);
+  for (auto probe = probes_.begin(); probe != end; ++probe) {
+    if (probe->rtt_ns >= 0) {
+      outage_from_ns_.reset();
+    } else if (!outage_from_ns_) {
+      outage_from_ns_ = probe->sent_ns;
+    }
+  }
+  before_ = *std::prev(end);
+  probes_.erase(probes_.begin(), end);
+}
+
+void PingWindow::forget_half() { forget(probes_.size() / 2); }
 
 void PingWindow::add(const PingOutcome& outcome) {
   using Kind = PingOutcome::Kind;
@@ -78,20 +96,23 @@ void PingWindow::add(const PingOutcome& outcome) {
 }
 
 double PingWindow::mean_rtt_ms() const {
-  if (probes_.empty()) return last_mean_ms_;
+  if (settled_ == 0) return last_mean_ms_;
   return answered_ > 0 ? rtt_sum_ms_ / static_cast<double>(answered_) : 0;
 }
 
 PingSummary PingWindow::summarise(std::chrono::nanoseconds interval,
                                   std::vector<double>& scratch) const {
   PingSummary summary;
-  summary.transmitted = probes_.size();
+  summary.transmitted = settled_;
+  summary.received = answered_;
   summary.ttl = ttl_;
   summary.unsent = unsent_;
   summary.late = late_;
   summary.duplicates = duplicates_;
   summary.reordered = reordered_;
-  if (probes_.empty()) return summary;
+  if (settled_ == 0) return summary;
+  summary.loss_percent =
+      100.0 * static_cast<double>(settled_ - answered_) / static_cast<double>(settled_);
 
   scratch.clear();
   double differences = 0;
@@ -118,9 +139,6 @@ PingSummary PingWindow::summarise(std::chrono::nanoseconds interval,
     if (answered) out = false;
     before = &probe;
   }
-  summary.received = scratch.size();
-  summary.loss_percent = 100.0 * static_cast<double>(probes_.size() - scratch.size()) /
-                         static_cast<double>(probes_.size());
   summary.outage = to_ms(longest);
   if (!scratch.empty()) summary.times = to_times(scratch);
   if (pairs > 0) summary.jitter = differences / static_cast<double>(pairs);
@@ -128,18 +146,10 @@ PingSummary PingWindow::summarise(std::chrono::nanoseconds interval,
 }
 
 void PingWindow::close() {
-  for (const auto& probe : probes_) {
-    if (probe.rtt_ns >= 0) {
-      outage_from_ns_.reset();
-    } else if (!outage_from_ns_) {
-      outage_from_ns_ = probe.sent_ns;
-    }
-  }
   last_mean_ms_ = mean_rtt_ms();
   rtt_sum_ms_ = 0;
-  answered_ = 0;
-  if (!probes_.empty()) before_ = probes_.back();
-  probes_.clear();
+  settled_ = answered_ = 0;
+  forget(probes_.size());
   ttl_.reset();
   unsent_ = late_ = duplicates_ = reordered_ = 0;
   error_ = 0;

@@ -12,7 +12,8 @@ namespace wgvitals::probe {
 
 // All times in milliseconds. What nothing was seen of is absent.
 struct PingSummary {
-  // Answered with every number below, exactly: nothing is sampled.
+  // Answered with every number below, exactly: nothing is sampled. Where the window had to forget,
+  // these, jitter and outage are of what it still had; what is counted stays exact.
   struct Times {
     double minimum = 0, average = 0, maximum = 0;
     double deviation = 0;                                         // of the population
@@ -34,10 +35,11 @@ class PingWindow {
  public:
   void add(const PingOutcome& outcome);
 
-  std::size_t settled() const { return probes_.size(); }          // answered or lost
-  std::size_t tried() const { return probes_.size() + unsent_; }  // and those that never left
-  unsigned missed() const { return missed_; }                     // lost in a row, up to now
-  std::uint16_t last_error() const { return error_; }  // errno of what was unsent or refused
+  std::size_t settled() const { return settled_; }          // answered or lost
+  std::size_t tried() const { return settled_ + unsent_; }  // and those that never left
+  std::size_t kept() const { return probes_.size(); }       // whose times take memory
+  unsigned missed() const { return missed_; }               // lost in a row, up to now
+  std::uint16_t last_error() const { return error_; }       // errno of what was unsent or refused
 
   // Of the answered ones; where nothing is settled yet, of the window before. 0: none.
   double mean_rtt_ms() const;
@@ -47,6 +49,9 @@ class PingWindow {
 
   // Begins the next window; an outage that lasts, lasts on.
   void close();
+
+  // The times of the older half, where nobody asks for long.
+  void forget_half();
 
   // Forgets everything, as of another target.
   void reset() { *this = {}; }
@@ -59,13 +64,14 @@ class PingWindow {
   };
 
   void insert(const Probe& probe);
+  void forget(std::size_t count);
 
   std::vector<Probe> probes_;                   // in the order in which they were sent
   std::optional<Probe> before_;                 // the last one of the window before
   std::optional<std::int64_t> outage_from_ns_;  // began in a window before
   std::optional<std::uint8_t> ttl_;
   double rtt_sum_ms_ = 0, last_mean_ms_ = 0;
-  std::size_t answered_ = 0;
+  std::size_t settled_ = 0, answered_ = 0;
   std::size_t unsent_ = 0, late_ = 0, duplicates_ = 0, reordered_ = 0;
   unsigned missed_ = 0;
   std::uint16_t error_ = 0;

@@ -186,7 +186,33 @@ TEST_F(PingTest, AHostThatTheEngineRefusesIsSaid) {
   EXPECT_EQ(collector_->unsettled(), "");
 }
 
-TEST_F(PingTest, TellsABurstAsAWholeAndOfADeadHostAtEveryGather) {
+TEST_F(PingTest, ARefusalThatPassesIsTriedAgain) {
+  begin("[[inputs.wgvitals.ping]]\nhost = \"192.0.2.1\"\n");
+  pinger().refusal = "no thread";
+  pinger().refused_as = Errc::io;
+  sample();
+  EXPECT_THAT(report_.texts, ElementsAre(HasSubstr("no thread")));
+  pinger().refusal.clear();
+  report_.texts.clear();
+  sample();
+  EXPECT_THAT(report_.texts, IsEmpty());
+  EXPECT_THAT(pinger().targets, SizeIs(1));
+}
+
+TEST_F(PingTest, WhileNobodyGathersTheOlderTimesAreForgotten) {
+  begin("[[inputs.wgvitals.ping]]\nhost = \"192.0.2.1\"\n");
+  sample();
+  constexpr std::uint64_t samples = 5, probes = 1'000'000;
+  for (std::uint64_t i = 0; i < samples; ++i) {
+    for (std::uint64_t probe = 0; probe < probes; ++probe) pinger().answer(0, i == 0 ? 9 : 5);
+    sample();
+  }
+  EXPECT_THAT(report_.texts, ElementsAre(HasSubstr("nobody has gathered")));
+  EXPECT_THAT(gather(),
+              AllOf(HasSubstr("packets_received=5000000"), HasSubstr("maximum_response_ms=5 ")));
+}
+
+TEST_F(PingTest, TellsAtEveryGatherWhatWasSettledOfABurst) {
   begin("[[inputs.wgvitals.ping]]\nhost = \"192.0.2.1\"\ncount = 3\n");
   sample();
   for (int i = 0; i < 2; ++i) pinger().lose(0);

@@ -148,6 +148,26 @@ TEST(PingWindow, AnOutageCrossesWindowsUntilItEnds) {
   EXPECT_DOUBLE_EQ(*summarise(window).outage, 0);
 }
 
+TEST(PingWindow, WhatIsForgottenStaysCountedAndAnOutageLasts) {
+  PingWindow window;
+  window.add(answered(0, 9));
+  for (std::uint32_t i = 1; i < 5; ++i) window.add(lost(i));
+  for (std::uint32_t i = 5; i < 8; ++i) window.add(answered(i, 1));
+  window.forget_half();
+  EXPECT_EQ(window.kept(), 4u);
+  EXPECT_EQ(window.tried(), 8u);
+  const auto summary = summarise(window);
+  EXPECT_EQ(summary.transmitted, 8u);
+  EXPECT_EQ(summary.received, 4u);
+  EXPECT_EQ(summary.loss_percent, 50);
+  EXPECT_DOUBLE_EQ(*summary.outage, 4000);
+  EXPECT_EQ(summary.times->maximum, 1);
+  EXPECT_DOUBLE_EQ(window.mean_rtt_ms(), 3);
+  window.close();
+  EXPECT_EQ(window.tried(), 0u);
+  EXPECT_EQ(summarise(window).transmitted, 0u);
+}
+
 TEST(PingWindow, TheMeanOutlivesItsWindowUntilSomethingIsSettled) {
   PingWindow window;
   EXPECT_EQ(window.mean_rtt_ms(), 0);
