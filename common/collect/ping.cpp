@@ -283,14 +283,14 @@ struct Target {
   probe::Pinger* pinger = nullptr;
   std::optional<probe::PingId> id;  // empty: not pinged now
   probe::PingWindow window;
-  std::string refused;  // why its engine does not take it
+  std::optional<Error> refused;  // why its engine does not take it
 
-  // Whether there is something to tell: of a burst, all of it. A target that is dead for longer
-  // than this window gets shorter ones.
-  bool complete() const {
-    const auto tried = window.tried();
-    const bool dead = window.missed() > tried;
-    return tried >= std::max<std::size_t>(1, dead ? 1 : target.count);
+  // Whether there is something to tell. Bursts may be shorter than `count`, or longer than the time
+  // between two gathers: what was settled since the last one is told in any case.
+  bool settled() const { return window.tried() > 0; }
+  // The first burst is as long as its count.
+  bool first_is_complete() const {
+    return window.tried() >= std::max<std::size_t>(1, target.count);
   }
 };
 
@@ -383,11 +383,11 @@ class PingCollector final : public Collector {
     std::size_t open = 0;
     std::size_t all = hosts_.size();
     for (const auto& host : hosts_) {
-      open += !host.complete() && !host.nameless && host.refused.empty() ? 1u : 0u;
+      open += !host.first_is_complete() && !host.nameless && !host.refused ? 1u : 0u;
     }
     for (const auto& peer : peers_) {
       all += peer.id ? 1u : 0u;
-      open += peer.id && !peer.complete() ? 1u : 0u;
+      open += peer.id && !peer.first_is_complete() ? 1u : 0u;
     }
     return open == 0 ? "" : std::to_string(open) + " of " + std::to_string(all) + " targets";
   }
@@ -468,7 +468,7 @@ class PingCollector final : public Collector {
   }
 
   static void close(Target& target) {
-    if (target.complete()) target.window.close();
+    if (target.settled()) target.window.close();
   }
 
   void remove(Target& target) {
@@ -599,7 +599,7 @@ class PingCollector final : public Collector {
       sink.take(Record{numbers_family, all, readings});
       return;
     }
-    if (!host.complete()) return;
+    if (!host.settled()) return;
     sink.take(Record{numbers_family, all, to_readings(summarise(host))});
     char text[longest_endpoint];
     Readings<1> readings;
@@ -608,7 +608,7 @@ class PingCollector final : public Collector {
   }
 
   void emit_peer(const PeerTarget& peer, const PeerLabelList& of_peer, Sink& sink) const {
-    if (!peer.complete()) return;
+    if (!peer.settled()) return;
     char text[longest_endpoint];
     AllLabels all;
     all.add(&url_label, to_address_text(peer.target.address, text));

@@ -86,8 +86,8 @@ class Pinger {
   // false: nobody had taken for so long that the oldest outcomes were dropped.
   virtual bool take(PingOwner owner, std::vector<PingOutcome>& into) = 0;
 
-  // A gather has told what was taken: bursts of `count` begin anew, and a dead target is probed
-  // often enough for the next.
+  // A gather has told what was taken: bursts of `count` that are over begin anew, and a dead target
+  // is probed often enough for the next.
   virtual void gathered() = 0;
 
   // What keeps sockets from opening, or answers from arriving (our own buffer ran over), since the

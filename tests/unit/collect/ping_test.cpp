@@ -184,6 +184,9 @@ TEST_F(PingTest, AHostThatTheEngineRefusesIsSaid) {
   sample();
   EXPECT_THAT(report_.texts, ElementsAre(HasSubstr("too many")));
   EXPECT_EQ(collector_->unsettled(), "");
+  pinger().refusal.clear();
+  sample();
+  EXPECT_THAT(pinger().targets, IsEmpty());  // what it cannot do, it never can
 }
 
 TEST_F(PingTest, ARefusalThatPassesIsTriedAgain) {
@@ -215,16 +218,20 @@ TEST_F(PingTest, WhileNobodyGathersTheOlderTimesAreForgotten) {
 TEST_F(PingTest, TellsAtEveryGatherWhatWasSettledOfABurst) {
   begin("[[inputs.wgvitals.ping]]\nhost = \"192.0.2.1\"\ncount = 3\n");
   sample();
-  for (int i = 0; i < 2; ++i) pinger().lose(0);
-  EXPECT_EQ(gather(), "");
-  pinger().lose(0);
+  for (int i = 0; i < 3; ++i) pinger().lose(0);
   EXPECT_THAT(gather(), HasSubstr("packets_transmitted=3 packets_received=0"));
   pinger().lose(0);  // the engine sends fewer now
   EXPECT_THAT(gather(), HasSubstr("packets_transmitted=1 packets_received=0"));
-  pinger().answer(0, 1);
-  EXPECT_EQ(gather(), "");
-  for (int i = 0; i < 2; ++i) pinger().answer(0, 1);
+  pinger().answer(0, 1);  // and is back
+  EXPECT_THAT(gather(), HasSubstr("packets_transmitted=1 packets_received=1"));
+  for (int i = 0; i < 3; ++i) pinger().answer(0, 1);
   EXPECT_THAT(gather(), HasSubstr("packets_transmitted=3 packets_received=3"));
+  // A burst that is longer than the time between two gathers.
+  for (int i = 0; i < 2; ++i) pinger().answer(0, 1);
+  EXPECT_THAT(gather(), HasSubstr("packets_transmitted=2 packets_received=2"));
+  pinger().answer(0, 1);
+  EXPECT_THAT(gather(), HasSubstr("packets_transmitted=1 packets_received=1"));
+  EXPECT_EQ(gather(), "");
 }
 
 TEST_F(PingTest, WaitsForEveryFirstWindow) {
@@ -345,7 +352,7 @@ TEST_F(PingTest, AConfiguredTunnelAddressGoesBeforeTheAllowedOnes) {
 
 TEST_F(PingTest, EngineFailuresAreTold) {
   begin("[[inputs.wgvitals.ping]]\nhost = \"192.0.2.1\"\n");
-  pinger().failed.push_back({Errc::denied, EPERM, "ping: needs CAP_NET_RAW"});
+  pinger().failed.push_back({Errc::denied, EPERM, "needs CAP_NET_RAW"});
   sample();
   EXPECT_THAT(report_.texts, ElementsAre(HasSubstr("CAP_NET_RAW")));
 }
