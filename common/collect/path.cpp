@@ -202,8 +202,8 @@ class PathCollector final : public Collector {
     if (failure_) report.failed(*std::exchange(failure_, std::nullopt));
     poll();
     searches_.report(report);
-    for (const auto& failure : pinger_.failures()) report.failed(failure);
-    if (!refused_.empty()) report.failed({Errc::malformed, 0, std::exchange(refused_, {})});
+    for (const auto& failure : pinger_.failures(probe::PingOwner::path)) report.failed(failure);
+    if (refused_) report.failed(*std::exchange(refused_, std::nullopt));
   }
 
   void advance(const Now& now, const Devices& devices, Peers& peers, Events&) override {
@@ -332,7 +332,7 @@ class PathCollector final : public Collector {
     target.timeout = underlay_timeout;
     const auto added = pinger_.add(probe::PingOwner::path, target);
     if (!added) {
-      refused_ = added.error().where;
+      refused_ = added.error();
       return;
     }
     underlay.id = *added;
@@ -462,7 +462,7 @@ class PathCollector final : public Collector {
   std::vector<Slot> slots_by_ping_;  // identifiers are small
   std::vector<probe::PingOutcome> outcomes_;
   std::optional<Error> failure_;
-  std::string refused_;
+  std::optional<Error> refused_;
 };
 
 std::unique_ptr<Collector> make(const Services& services, const config::Settings& settings) {

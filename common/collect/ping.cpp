@@ -352,10 +352,10 @@ class PingCollector final : public Collector {
     }
     for (const auto& host : hosts_) {
       if (!host.failure.empty()) report.failed({Errc::io, 0, host.failure});
-      if (!host.refused.empty()) report.failed({Errc::malformed, 0, host.refused});
+      if (host.refused) report.failed(*host.refused);
     }
     for (const auto& peer : peers_) {
-      if (!peer.refused.empty()) report.failed({Errc::malformed, 0, peer.refused});
+      if (peer.refused) report.failed(*peer.refused);
     }
   }
 
@@ -452,13 +452,13 @@ class PingCollector final : public Collector {
       return;
     }
     remove(target);
-    target.refused.clear();
+    target.refused.reset();
     if (address.family == AddressFamily::none) return;
     target.target.address = address;
     target.target.path.family = address.family;
     const auto added = target.pinger->add(probe::PingOwner::ping, target.target);
     if (!added) {
-      target.refused = added.error().where;
+      target.refused = added.error();
       return;
     }
     target.id = *added;
@@ -500,7 +500,8 @@ class PingCollector final : public Collector {
     for (auto& peer : peers_) peer.window.forget_half();
     dropped_ = true;
   void resolve(HostTarget& host, std::uint32_t index) {
-    if (!host.refused.empty() || (host.id && !host.is_name)) return;
+    const bool hopeless = host.refused && host.refused->code == Errc::malformed;
+    if (hopeless || (host.id && !host.is_name)) return;
     if (host.max_missed && host.window.missed() > *host.max_missed && !host.asked_anew) {
       resolver_.refresh(host.url, host.family);
       host.asked_anew = true;

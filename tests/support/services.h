@@ -15,7 +15,7 @@ namespace wgvitals::test {
 class FakePinger final : public probe::Pinger {
  public:
   Result<probe::PingId> add(probe::PingOwner, const probe::PingTarget& target) override {
-    if (!refusal.empty()) return Error{Errc::malformed, 0, refusal};
+    if (!refusal.empty()) return Error{refused_as, 0, refusal};
     targets[next] = target;
     return next++;
   }
@@ -52,6 +52,7 @@ class FakePinger final : public probe::Pinger {
   std::string refusal;
   int gathers = 0;
   probe::PingId next = 0;
+  Errc refused_as = Errc::malformed;
 
  private:
   std::map<probe::PingId, std::uint32_t> numbers;
