@@ -10,7 +10,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <random>
 #include <string>
 #include <utility>
 
@@ -128,14 +127,15 @@ bool is_bound_to(const PingSocket& socket, const std::string& device) {
   return is_bound_to(socket.fd.get(), device);
 }
 
-Result<PingSocket> open_ping_socket(const PingPath& path, const InNamespace& in_namespace) {
+Result<PingSocket> open_ping_socket(const PingPath& path, const InNamespace& in_namespace,
+                                    std::uint16_t id) {
   PingSocket socket;
   socket.family = path.family;
   const auto open = [&] { return open_icmp_socket(path.family, socket.raw); };
   auto opened = path.netns.empty() ? open() : in_namespace(path.netns, open);
   if (!opened) return of_ping(opened.error());
   socket.fd = std::move(*opened);
-  socket.id = static_cast<std::uint16_t>(std::random_device{}());
+  socket.id = id;
   attach_filters(socket);
   set_buffers(socket.fd.get());
   ask_for_details(socket);

@@ -27,7 +27,8 @@ struct PingSocket {
 
 // Non-blocking. Every option that the path asks for holds, or it is an error that names the remedy:
 // denied without the right, io where the device, the source address or the namespace is missing.
-Result<PingSocket> open_ping_socket(const PingPath& path, const InNamespace& in_namespace);
+Result<PingSocket> open_ping_socket(const PingPath& path, const InNamespace& in_namespace,
+                                    std::uint16_t id);
 
 // Whether it is bound to what has this name now: a device may have been made anew, or renamed.
 bool is_bound_to(const PingSocket& socket, const std::string& device);

@@ -252,7 +252,9 @@ class Turns {
     auto& lane = lanes_[at];
     const auto now = Clock::now();
     if (now < lane.retry) return false;
-    auto opened = open_ping_socket(lane.path, in_namespace_);
+    // Each has another, so that none hears the others' answers.
+    const auto id = static_cast<std::uint16_t>(first_id_ + at);
+    auto opened = open_ping_socket(lane.path, in_namespace_, id);
     const std::lock_guard lock(shared_.mutex);
     auto& trouble = shared_.paths[at].trouble;
     if (opened) {
@@ -289,6 +291,7 @@ class Turns {
   Clock::time_point woken_;
   bool thick_ = false;
 };
+  std::size_t first_id_ = std::random_device{}();
 
 void run(Shared& shared, const InNamespace& in_namespace) {
   std::string why;
