@@ -198,6 +198,16 @@ class TunnelsTest(unittest.TestCase):
         done = self.bed.here.run(program("wgvitals"), "probe", "path", "-c", "1", self.chain.target.v4)
         self.assertIn("by outer, a WireGuard device", done.stdout)
 
+    def test_the_round_trips_of_tunnels_within_tunnels_stand_apart(self):
+        records = once(self.bed, config=toml(path=True, path_underlay=True, ping_peers=True))
+        times = [
+            self.path(records, device)[field]
+            for device in ("outer", "inner")
+            for field in ("underlay_rtt_ms", "tunnel_rtt_ms")
+        ]
+        self.assertGreater(min(times), 0)
+        self.assertEqual(len(set(times)), 4)
+
     def test_the_kernel_learns_the_mtu(self):
         address = self.chain.hops[1].v4
         before = self.path(once(self.bed, config=toml(path=True)), "outer")
