@@ -348,7 +348,9 @@ class PingCollector final : public Collector {
       report.failed({Errc::io, 0, "results were dropped: nobody has gathered for long"});
     }
     for (const auto& engine : engines_) {
-      for (const auto& failure : engine.pinger->failures()) report.failed(failure);
+      for (const auto& failure : engine.pinger->failures(probe::PingOwner::ping)) {
+        report.failed(failure);
+      }
     }
     for (const auto& host : hosts_) {
       if (!host.failure.empty()) report.failed({Errc::io, 0, host.failure});
@@ -485,8 +487,6 @@ class PingCollector final : public Collector {
       dropped_ = !engine.pinger->take(probe::PingOwner::ping, engine.outcomes) || dropped_;
       for (const auto& outcome : engine.outcomes) take(engine, outcome);
     }
-  }
-
     bound_memory();
   }
 
@@ -499,6 +499,8 @@ class PingCollector final : public Collector {
     for (auto& host : hosts_) host.window.forget_half();
     for (auto& peer : peers_) peer.window.forget_half();
     dropped_ = true;
+  }
+
   void resolve(HostTarget& host, std::uint32_t index) {
     const bool hopeless = host.refused && host.refused->code == Errc::malformed;
     if (hopeless || (host.id && !host.is_name)) return;

@@ -43,16 +43,16 @@ bool later(std::uint32_t left, std::uint32_t right) {
 Result<Done> check(const PingTarget& target) {
   const auto malformed = [](const char* why) { return Error{Errc::malformed, 0, why}; };
   if (target.address.family == AddressFamily::none || target.address.family != target.path.family)
-    return malformed("ping: the target's address is not of its path's family");
+    return malformed("the target's address is not of its path's family");
   if (target.interval.count() <= 0 || target.timeout.count() <= 0)
-    return malformed("ping: interval and timeout must be longer than 0");
+    return malformed("interval and timeout must be longer than 0");
   if (target.timeout > target.interval * most_outstanding)
     return Error{Errc::malformed, 0,
-                 "ping: timeout " + std::to_string(target.timeout.count()) +
+                 "timeout " + std::to_string(target.timeout.count()) +
                      " ms is longer than 64 intervals of " +
                      std::to_string(target.interval.count()) + " ms: make it shorter"};
   if (target.size < least_ping_size || target.size > 65'000)
-    return malformed("ping: the size must be from 16 to 65000 bytes");
+    return malformed("the size must be from 16 to 65000 bytes");
   return Done{};
 }
 
@@ -98,7 +98,7 @@ Result<PingId> Echoes::add(PingOwner owner, const PingTarget& wanted, std::uint3
   return id;
 }
 
-std::uint32_t Echoes::remove(PingId id) {
+Echoes::Removed Echoes::remove(PingId id) {
   auto& target = targets_[id];
   forget_address(id, target.address);
   while (target.out != none) release(target.out);
@@ -107,7 +107,7 @@ std::uint32_t Echoes::remove(PingId id) {
   ++target.next;  // that of a request under way
   count(target, -1);
   outbox_.leave(target.owner, id);
-  return target.path;
+  return {target.owner, target.path};
 }
 
 void Echoes::count(const Target& target, int change) {
@@ -130,7 +130,7 @@ void Echoes::forget_address(PingId id, const Endpoint& address) {
 }
 
 void Echoes::gathered(Clock::time_point now) {
-  // The shorter of the last two times; the first gather may have waited for its windows.
+  // They are uneven where the host has them so (Telegraf's collection_jitter).
   if (last_gather_ != never) {
     gaps_[gap_++ % gaps_.size()] = now - last_gather_;
     const auto known = std::min(gap_, gaps_.size());

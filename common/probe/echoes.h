@@ -29,8 +29,11 @@ class Echoes {
   // `path`: a number of the caller's, given back with each request. malformed: see Pinger::add.
   Result<PingId> add(PingOwner owner, const PingTarget& wanted, std::uint32_t path,
                      Clock::time_point now);
-  // The path that it had.
-  std::uint32_t remove(PingId id);
+  struct Removed {
+    PingOwner owner;
+    std::uint32_t path;
+  };
+  Removed remove(PingId id);  // what it had
   void move(PingId id, const Endpoint& address);
   bool take(PingOwner owner, std::vector<PingOutcome>& into) {
     return outbox_.take(owner, into, free_);

@@ -330,7 +330,7 @@ class OpingPinger final : public Pinger {
     shared_->wanted.notify_all();
   }
 
-  std::vector<Error> failures() override {
+  std::vector<Error> failures(PingOwner /*owner*/) override {  // there is but one
     if (!shared_) return {};
     const std::lock_guard lock(shared_->mutex);
     return shared_->failures;

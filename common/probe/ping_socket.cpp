@@ -99,19 +99,14 @@ Result<Done> apply_header_fields(int fd, const PingPath& path) {
   const bool ipv4 = path.family == AddressFamily::ipv4;
   const int level = ipv4 ? IPPROTO_IP : IPPROTO_IPV6;
   if (path.ttl != 0 && !set(fd, level, ipv4 ? IP_TTL : IPV6_UNICAST_HOPS, int{path.ttl}))
-    return error_of(errno, "ping: ttl " + std::to_string(path.ttl));
+    return error_of(errno, "ttl " + std::to_string(path.ttl));
   if (path.tos != 0 && !set(fd, level, ipv4 ? IP_TOS : IPV6_TCLASS, int{path.tos}))
-    return error_of(errno, "ping: tos " + std::to_string(path.tos));
+    return error_of(errno, "tos " + std::to_string(path.tos));
   const int discover = path.dont_fragment ? IP_PMTUDISC_PROBE : IP_PMTUDISC_DONT;  // IPv6 alike
   if (!set(fd, level, ipv4 ? IP_MTU_DISCOVER : IPV6_MTU_DISCOVER, discover) ||
       (!ipv4 && path.dont_fragment && !set(fd, level, IPV6_DONTFRAG, 1)))
-    return error_of(errno, "ping: dont_fragment");
+    return error_of(errno, "dont_fragment");
   return Done{};
-}
-
-Error of_ping(Error error) {
-  error.where.insert(0, "ping: ");
-  return error;
 }
 
 template <class Value>
@@ -133,13 +128,13 @@ Result<PingSocket> open_ping_socket(const PingPath& path, const InNamespace& in_
   socket.family = path.family;
   const auto open = [&] { return open_icmp_socket(path.family, socket.raw); };
   auto opened = path.netns.empty() ? open() : in_namespace(path.netns, open);
-  if (!opened) return of_ping(opened.error());
+  if (!opened) return opened.error();
   socket.fd = std::move(*opened);
   socket.id = id;
   attach_filters(socket);
   set_buffers(socket.fd.get());
   ask_for_details(socket);
-  if (auto applied = apply(path, socket.fd.get()); !applied) return of_ping(applied.error());
+  if (auto applied = apply(path, socket.fd.get()); !applied) return applied.error();
   if (auto applied = apply_header_fields(socket.fd.get(), path); !applied) return applied.error();
   return socket;
 }
@@ -173,7 +168,7 @@ Result<std::size_t> PingBatch::send(const PingSocket& socket, std::size_t from) 
     const int sent = ::sendmmsg(socket.fd.get(), &messages_[from],
                                 static_cast<unsigned>(count_ - from), MSG_NOSIGNAL);
     if (sent > 0) return static_cast<std::size_t>(sent);
-    if (errno != EINTR) return Error{Errc::io, errno, "ping: send"};
+    if (errno != EINTR) return Error{Errc::io, errno, "send"};
   }
 }
 

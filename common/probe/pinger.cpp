@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <exception>
 #include <mutex>
@@ -49,10 +50,19 @@ double random_seed() { return std::random_device{}() / 4294967296.0; }
 
 // What both threads see; the pinger's holds the mutex for a batch at most.
 struct Shared {
+  struct Use {  // by an owner
+    std::uint32_t targets = 0;
+    std::uint64_t overflows = 0;  // not told it yet
+  };
   struct Path {
     PingPath path;
-    std::uint32_t users = 0;
+    std::array<Use, ping_owners> uses;
     std::optional<Error> trouble;
+
+    Use& by(PingOwner owner) { return uses[static_cast<std::size_t>(owner)]; }
+    bool used() const {
+      return std::any_of(uses.begin(), uses.end(), [](const Use& use) { return use.targets > 0; });
+    }
   };
 
   std::mutex mutex;
@@ -60,8 +70,7 @@ struct Shared {
   std::vector<Path> paths;
   bool paths_changed = false;
   bool stopping = false;
-  std::uint64_t overflows = 0;  // not told yet
-  std::optional<Error> ended;   // why the thread did
+  std::optional<Error> ended;  // why the thread did
   Clock::time_point asleep_until = Echoes::never;
   Fd event{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
 
@@ -124,7 +133,7 @@ class Turns {
     lanes_.resize(shared_.paths.size());
     for (std::size_t i = 0; i < lanes_.size(); ++i) {
       const auto& path = shared_.paths[i];
-      if (path.users > 0 && path.path == lanes_[i].path) continue;
+      if (path.used() && path.path == lanes_[i].path) continue;
       lanes_[i] = {};
       lanes_[i].path = path.path;
     }
@@ -154,14 +163,15 @@ class Turns {
     }
   }
 
-  void receive_from(PingSocket& socket) {
+  void receive_from(std::size_t lane) {
+    auto& socket = *lanes_[lane].socket;
     bool more = true;
     for (int batch = 0; more && batch < most_batches; ++batch) {
       const auto before = socket.overflows;
       const auto received = inbox_.receive(socket, more);
       const auto now = read_clocks();
       const std::lock_guard lock(shared_.mutex);
-      shared_.overflows += socket.overflows - before;
+      for (auto& use : shared_.paths[lane].uses) use.overflows += socket.overflows - before;
       for (const auto& one : received) shared_.echoes.expect(one.message);
       for (const auto& one : received) {
         if (one.message.kind == IcmpMessage::Kind::reply) {
@@ -179,24 +189,24 @@ class Turns {
     bool more = true;
     for (int batch = 0; more && batch < most_batches; ++batch) {
       const auto received = inbox_.receive_errors(socket, more);
+      any = any || more;
       const std::lock_guard lock(shared_.mutex);
       for (const auto& one : received) shared_.echoes.refused(socket.family, one.message);
     }
     int error = 0;  // else poll says so again
     socklen_t size = sizeof error;
     (void)::getsockopt(socket.fd.get(), SOL_SOCKET, SO_ERROR, &error, &size);
+    return any;
   }
 
   void send() {
     std::sort(due_.begin(), due_.end(), [](const auto& left, const auto& right) {
-      any = any || more;
       return left.path != right.path ? left.path < right.path : left.due < right.due;
     });
     for (std::span<const Echoes::Request> rest(due_); !rest.empty();) {
       std::size_t count = 1;
       const auto most = std::min(rest.size(), PingBatch::capacity);
       while (count < most && rest[count].path == rest[0].path) ++count;
-    return any;
       rest = rest.subspan(send(rest.first(count)));
     }
   }
@@ -281,6 +291,7 @@ class Turns {
 
   Shared& shared_;
   InNamespace in_namespace_;
+  std::size_t first_id_ = std::random_device{}();
   std::vector<Lane> lanes_;  // by path
   std::vector<pollfd> polled_;
   std::vector<std::size_t> polled_lanes_;
@@ -291,7 +302,6 @@ class Turns {
   Clock::time_point woken_;
   bool thick_ = false;
 };
-  std::size_t first_id_ = std::random_device{}();
 
 void run(Shared& shared, const InNamespace& in_namespace) {
   std::string why;
@@ -304,7 +314,7 @@ void run(Shared& shared, const InNamespace& in_namespace) {
     why = "unknown";
   }
   const std::lock_guard lock(shared.mutex);
-  shared.ended = Error{Errc::io, 0, "ping: its thread ended: " + why};
+  shared.ended = Error{Errc::io, 0, "the thread that pings ended: " + why};
 }
 
 class OwnPinger final : public Pinger {
@@ -319,15 +329,19 @@ class OwnPinger final : public Pinger {
     const auto path = find_path(target.path);
     auto id = shared_->echoes.add(owner, target, path, Clock::now());
     if (!id) return id;
-    if (shared_->paths[path].users++ == 0) shared_->paths_changed = true;
+    shared_->paths_changed = shared_->paths_changed || !shared_->paths[path].used();
+    auto& use = shared_->paths[path].by(owner);
+    if (use.targets++ == 0) use.overflows = 0;
     wake_if_due();
     return id;
   }
 
   void remove(PingId id) override {
     const std::lock_guard lock(shared_->mutex);
-    auto& path = shared_->paths[shared_->echoes.remove(id)];
-    if (--path.users > 0) return;
+    const auto removed = shared_->echoes.remove(id);
+    auto& path = shared_->paths[removed.path];
+    --path.by(removed.owner).targets;
+    if (path.used()) return;
     path.trouble.reset();
     shared_->paths_changed = true;
   }
@@ -348,20 +362,25 @@ class OwnPinger final : public Pinger {
     wake_if_due();
   }
 
-  std::vector<Error> failures() override {
+  std::vector<Error> failures(PingOwner owner) override {
     std::vector<Error> failures;
+    std::uint64_t lost = 0;
+    bool uses = false;
     const std::lock_guard lock(shared_->mutex);
-    for (const auto& path : shared_->paths) {
+    for (auto& path : shared_->paths) {
+      auto& use = path.by(owner);
+      if (use.targets == 0) continue;
+      uses = true;
       if (path.trouble) failures.push_back(*path.trouble);
+      lost += std::exchange(use.overflows, 0);
     }
-    if (const auto lost = std::exchange(shared_->overflows, 0); lost > 0) {
-      failures.push_back(
-          {Errc::io, ENOBUFS,
-           "ping: " + std::to_string(lost) +
-               " answers were lost in our own socket's buffer: needs CAP_NET_ADMIN, or "
-               "sysctl net.core.rmem_max=16777216"});
+    if (lost > 0) {
+      failures.push_back({Errc::io, ENOBUFS,
+                          std::to_string(lost) +
+                              " answers were lost in our own socket's buffer: needs "
+                              "CAP_NET_ADMIN, or sysctl net.core.rmem_max=16777216"});
     }
-    if (shared_->ended) failures.push_back(*shared_->ended);
+    if (uses && shared_->ended) failures.push_back(*shared_->ended);
     return failures;
   }
 
@@ -377,14 +396,14 @@ class OwnPinger final : public Pinger {
  private:
   Result<Done> begin() {
     if (thread_.running()) return Done{};
-    if (shared_->stopping) return Error{Errc::io, 0, "ping: stopped"};
-    if (!shared_->event) return Error{Errc::io, EMFILE, "ping: eventfd"};
+    if (shared_->stopping) return Error{Errc::io, 0, "stopped"};
+    if (!shared_->event) return Error{Errc::io, EMFILE, "eventfd"};
     try {
       thread_.start(start_thread_, "wgv-ping", [shared = shared_, in_namespace = in_namespace_] {
         run(*shared, in_namespace);
       });
     } catch (const std::system_error& error) {
-      return Error{Errc::io, error.code().value(), "ping: its thread"};
+      return Error{Errc::io, error.code().value(), "the thread that pings"};
     }
     return Done{};
   }
@@ -392,10 +411,9 @@ class OwnPinger final : public Pinger {
   std::uint32_t find_path(const PingPath& wanted) {
     auto& paths = shared_->paths;
     auto at = std::find_if(paths.begin(), paths.end(),
-                           [&](const auto& path) { return path.users > 0 && path.path == wanted; });
+                           [&](const auto& path) { return path.used() && path.path == wanted; });
     if (at == paths.end()) {
-      at = std::find_if(paths.begin(), paths.end(),
-                        [](const auto& path) { return path.users == 0; });
+      at = std::find_if(paths.begin(), paths.end(), [](const auto& path) { return !path.used(); });
       if (at == paths.end()) at = paths.emplace(at);
       at->path = wanted;
     }

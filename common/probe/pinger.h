@@ -90,9 +90,9 @@ class Pinger {
   // is probed often enough for the next.
   virtual void gathered() = 0;
 
-  // What keeps sockets from opening, or answers from arriving (our own buffer ran over), since the
-  // last call; each with its remedy.
-  virtual std::vector<Error> failures() = 0;
+  // What keeps the owner's sockets from opening, or their answers from arriving (our own buffer ran
+  // over), since its last call; each with its remedy.
+  virtual std::vector<Error> failures(PingOwner owner) = 0;
 
   // Ends the thread, if one was begun.
   virtual void stop() = 0;

@@ -169,7 +169,7 @@ class Pinging {
       }
       if (!asked_.json && !asked_.quiet) print_outcome(host, outcome);
     }
-    for (const auto& failure : pinger_->failures()) warn(to_text(failure));
+    for (const auto& failure : pinger_->failures(probe::PingOwner::ping)) warn(to_text(failure));
     if (!outcomes_.empty()) (void)std::fflush(stdout);
     return std::any_of(hosts_.begin(), hosts_.end(), [&](const Host& host) {
       return host.id && host.window.tried() < asked_.count;

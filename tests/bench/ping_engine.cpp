@@ -94,7 +94,8 @@ void ping(const Task& task) {
       results.push_back({places[outcome.id], outcome.number, to_rtt(outcome), outcome.sent_ns});
       if (outcome.kind <= Kind::unsent) ++settled;
     }
-    for (const auto& error : pinger->failures()) failures += to_text(error) + "; ";
+    for (const auto& error : pinger->failures(probe::PingOwner::ping))
+      failures += to_text(error) + "; ";
   }
   fmt::print("{{{},\"adding_cpu_s\":{},\"engine_cpu_s\":{},\"settled\":{},\"failures\":\"{}\"}}\n",
              cost.json(), adding, cpu_seconds_of(engine_thread()), settled, failures);

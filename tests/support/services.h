@@ -28,7 +28,9 @@ class FakePinger final : public probe::Pinger {
     return true;
   }
   void gathered() override { ++gathers; }
-  std::vector<Error> failures() override { return std::exchange(failed, {}); }
+  std::vector<Error> failures(probe::PingOwner owner) override {
+    return owner == probe::PingOwner::ping ? std::exchange(failed, {}) : std::vector<Error>();
+  }
   void stop() override {}
 
   // The n-th target's probes, a second apart.
@@ -50,9 +52,9 @@ class FakePinger final : public probe::Pinger {
   std::vector<probe::PingOutcome> outcomes;
   std::vector<Error> failed;
   std::string refusal;
+  Errc refused_as = Errc::malformed;
   int gathers = 0;
   probe::PingId next = 0;
-  Errc refused_as = Errc::malformed;
 
  private:
   std::map<probe::PingId, std::uint32_t> numbers;

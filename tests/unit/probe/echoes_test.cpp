@@ -392,7 +392,7 @@ TEST_F(EchoesTest, ARemovedTargetLeavesNothingBehind) {
   const auto id = add(target_at());
   const auto first = send(milliseconds(0));
   const auto under_way = due(milliseconds(1000)).at(0);
-  EXPECT_EQ(echoes_.remove(id), 0u);
+  EXPECT_EQ(echoes_.remove(id).path, 0u);
   echoes_.sent(under_way, at(milliseconds(1000)));
   answer(first, milliseconds(1001));
   echoes_.expire(start + std::chrono::seconds(10));

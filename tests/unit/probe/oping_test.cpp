@@ -74,7 +74,7 @@ TEST_F(OpingTest, HasTheSameOutcomes) {
     EXPECT_LT(last_[id].rtt_ns, 200'000'000);
     EXPECT_EQ(last_[id].number + 1, static_cast<std::uint32_t>(seen_[id][Kind::answered]));
   }
-  EXPECT_THAT(pinger_->failures(), IsEmpty());
+  EXPECT_THAT(pinger_->failures(PingOwner::ping), IsEmpty());
 }
 
 TEST_F(OpingTest, TheDeadAreLost) {
@@ -94,12 +94,12 @@ TEST_F(OpingTest, OneThatCannotBeSentToSpoilsTheRoundAndIsSaid) {
   const auto broadcast = add(target_at("127.255.255.255"));
   ASSERT_TRUE(wait_for(good, Kind::unsent));
   ASSERT_TRUE(wait_for(broadcast, Kind::unsent));
-  const auto failures = pinger_->failures();
+  const auto failures = pinger_->failures(PingOwner::ping);
   ASSERT_FALSE(failures.empty());
   EXPECT_THAT(to_text(failures[0]), HasSubstr("round of 2 hosts"));
   pinger_->remove(broadcast);
   ASSERT_TRUE(wait_for(good, Kind::answered, seen_[good][Kind::answered] + 2));
-  EXPECT_THAT(pinger_->failures(), IsEmpty());
+  EXPECT_THAT(pinger_->failures(PingOwner::ping), IsEmpty());
 }
 
 TEST_F(OpingTest, TargetsMoveAndGo) {
@@ -155,7 +155,7 @@ TEST_F(OpingTest, IsQuietUntilWanted) {
   std::vector<PingOutcome> outcomes;
   EXPECT_TRUE(pinger_->take(PingOwner::ping, outcomes));
   pinger_->gathered();
-  EXPECT_THAT(pinger_->failures(), IsEmpty());
+  EXPECT_THAT(pinger_->failures(PingOwner::ping), IsEmpty());
   pinger_->stop();
 }
 

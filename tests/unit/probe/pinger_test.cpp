@@ -81,7 +81,7 @@ TEST_F(PingerTest, LoopbackAnswersInBothFamilies) {
     EXPECT_GT(last_[id].sent_ns, 0);
     EXPECT_LT(last_[id].rtt_ns, 400'000'000);
   }
-  EXPECT_THAT(pinger_->failures(), IsEmpty());
+  EXPECT_THAT(pinger_->failures(PingOwner::ping), IsEmpty());
 }
 
 TEST_F(PingerTest, OneThatCannotBeSentToChangesNothingForTheOthers) {
@@ -124,7 +124,7 @@ TEST_F(PingerTest, EveryWishForThePacketsIsFulfilled) {
   const auto ipv6 = add(target);
   EXPECT_TRUE(wait_for(ipv4, Kind::answered));
   EXPECT_TRUE(wait_for(ipv6, Kind::answered));
-  EXPECT_THAT(pinger_->failures(), IsEmpty());
+  EXPECT_THAT(pinger_->failures(PingOwner::ping), IsEmpty());
 }
 
 TEST_F(PingerTest, OfALongAnswerTheHeadCounts) {
@@ -145,14 +145,24 @@ TEST_F(PingerTest, AMissingDeviceIsNamedAndItsTargetsUnsent) {
   ASSERT_TRUE(wait_for(foreign, Kind::unsent, 2));
   EXPECT_EQ(last_[foreign].error, EADDRNOTAVAIL);
   for (int i = 0; i < 2; ++i) {  // as long as it lasts
-    const auto failures = pinger_->failures();
+    const auto failures = pinger_->failures(PingOwner::ping);
     ASSERT_EQ(failures.size(), 2u);
     EXPECT_THAT(to_text(failures[0]), HasSubstr("device wgv-none"));
     EXPECT_THAT(to_text(failures[1]), HasSubstr("source address 192.0.2.77"));
   }
   pinger_->remove(id);
   pinger_->remove(foreign);
-  EXPECT_THAT(pinger_->failures(), IsEmpty());
+  EXPECT_THAT(pinger_->failures(PingOwner::ping), IsEmpty());
+}
+
+TEST_F(PingerTest, ATroubleIsItsOwnersOnly) {
+  auto target = target_at("127.0.0.1");
+  target.path.device = "wgv-none";
+  const auto id = add(target);
+  ASSERT_TRUE(pinger_->add(PingOwner::path, target_at("127.0.0.2")));
+  ASSERT_TRUE(wait_for(id, Kind::unsent));
+  EXPECT_THAT(pinger_->failures(PingOwner::path), IsEmpty());
+  EXPECT_EQ(pinger_->failures(PingOwner::ping).size(), 1u);
 }
 
 TEST_F(PingerTest, ABurstWaitsForTheGather) {
@@ -194,7 +204,7 @@ TEST_F(PingerTest, ManyAreAllAnswered) {
   }
   for (PingId id = 0; id < many; ++id) ASSERT_TRUE(wait_for(id, Kind::answered, 2)) << id;
   for (PingId id = 0; id < many; ++id) EXPECT_EQ(seen_[id].size(), 1u) << id;
-  EXPECT_THAT(pinger_->failures(), IsEmpty());
+  EXPECT_THAT(pinger_->failures(PingOwner::ping), IsEmpty());
 }
 
 TEST_F(PingerTest, StopsUnderLoad) {
@@ -224,7 +234,7 @@ TEST(Pinger, StartsNoThreadBeforeItIsWanted) {
   std::vector<PingOutcome> outcomes;
   EXPECT_TRUE(pinger->take(PingOwner::ping, outcomes));
   pinger->gathered();
-  EXPECT_THAT(pinger->failures(), IsEmpty());
+  EXPECT_THAT(pinger->failures(PingOwner::ping), IsEmpty());
   const auto added = pinger->add(PingOwner::ping, target_at("127.0.0.1"));
   ASSERT_FALSE(added);
   EXPECT_EQ(added.error().number, EAGAIN);
@@ -279,7 +289,7 @@ TEST_F(UnprivilegedPingerTest, ThePingSocketOfItsGroupWillDo) {
   EXPECT_EQ(last_[ipv6].ttl, 64);
   ASSERT_TRUE(wait_for(unreachable, Kind::unsent));
   EXPECT_EQ(last_[unreachable].error, ENETUNREACH);
-  EXPECT_THAT(pinger_->failures(), IsEmpty());
+  EXPECT_THAT(pinger_->failures(PingOwner::ping), IsEmpty());
 }
 
 TEST_F(UnprivilegedPingerTest, WhatIsTooLongToStayWholeIsUnsent) {
@@ -305,7 +315,7 @@ TEST_F(UnprivilegedPingerTest, WithoutAnyRightItSaysWhatIsNeeded) {
   const auto id = add(target("127.0.0.1"));
   ASSERT_TRUE(wait_for(id, Kind::unsent));
   EXPECT_EQ(last_[id].error, EPERM);
-  const auto failures = pinger_->failures();
+  const auto failures = pinger_->failures(PingOwner::ping);
   ASSERT_EQ(failures.size(), 1u);
   EXPECT_EQ(failures[0].code, Errc::denied);
   EXPECT_THAT(failures[0].where,
