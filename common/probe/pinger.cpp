@@ -29,10 +29,11 @@ using std::chrono::seconds;
 
 constexpr milliseconds breath{1};  // between two turns where much is to be done
 constexpr milliseconds long_breath{4};
-constexpr double worth_a_turn = 16;   // probes
-constexpr milliseconds grace{1};      // from a packet's stamp until it can be read
-constexpr seconds longest_retry{30};  // of a socket that cannot be opened
-constexpr int most_batches = 1024;    // read in one turn: more than a buffer holds
+constexpr milliseconds longest_turn{10};  // that is made up for
+constexpr double worth_a_turn = 16;       // probes
+constexpr milliseconds grace{1};          // from a packet's stamp until it can be read
+constexpr seconds longest_retry{30};      // of a socket that cannot be opened
+constexpr int most_batches = 1024;        // read in one turn: more than a buffer holds
 
 void wait_for(std::span<pollfd> fds, nanoseconds wait) {
   wait = std::clamp(wait, nanoseconds(0), nanoseconds(seconds(3600)));
@@ -97,8 +98,7 @@ class Turns {
         follow_paths();
         breath_ = to_breath();
         due_.clear();
-        const auto most = static_cast<std::size_t>(shared_.echoes.rate() * 2 / 1000);
-        shared_.echoes.take_due(now + breath_, std::max(PingBatch::capacity, most), due_);
+        shared_.echoes.take_due(now + breath_, to_most(now), due_);
       }
       send();
       {
@@ -126,6 +126,15 @@ class Turns {
     if (shared_.echoes.hasty()) return breath;
     const double ns = worth_a_turn / std::max(shared_.echoes.rate(), 1.0) * 1e9;
     return std::clamp<nanoseconds>(nanoseconds(static_cast<std::int64_t>(ns)), breath, long_breath);
+  }
+
+  // A turn sends at most twice what fell due since the last: what was held up is made up for little
+  // by little, in no burst whose answers would find a buffer full.
+  std::size_t to_most(Clock::time_point now) {
+    const std::chrono::duration<double> passed =
+        std::clamp<nanoseconds>(now - std::exchange(turn_, now), breath, longest_turn);
+    const auto most = static_cast<std::size_t>(shared_.echoes.rate() * 2 * passed.count());
+    return std::max(PingBatch::capacity, most);
   }
 
   void follow_paths() {
@@ -299,7 +308,7 @@ class Turns {
   PingBatch batch_;
   PingInbox inbox_;
   nanoseconds breath_ = breath;
-  Clock::time_point woken_;
+  Clock::time_point turn_, woken_;
   bool thick_ = false;
 };
 
