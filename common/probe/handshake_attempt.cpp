@@ -18,6 +18,7 @@ constexpr std::chrono::nanoseconds least_gap(Timestamps::least_gap_ns);
 constexpr std::chrono::seconds cookie_life(115);
 constexpr milliseconds inside_gap(100);
 constexpr unsigned syns = 3;
+constexpr unsigned most_shortages = 10;  // of an attempt, least_gap or inside_gap apart
 constexpr std::size_t largest_inside = 512;
 
 bool same_address(const Endpoint& left, const Endpoint& right) {
@@ -67,16 +68,19 @@ void HandshakeAttempt::step(Time at, ToText&& to_text) {
 }
 
 void HandshakeAttempt::begin(const Endpoint& server, Time since, const Instant& now) {
+  // One that was answered is answered again by a replay alone.
+  if (outcome_.rtt) initiations_.pop_back();
+  unanswered_ = std::exchange(initiations_, {});
   outcome_ = {};
   evidence_ = {};
   outcome_.server = server;
   began_ = since;
-  initiations_.clear();
   echoes_.clear();
   reserved_ = again_ = false;
   timeouts_left_ = target_.retries;
+  shortages_left_ = most_shortages;
   if (cookie_ && now.mono - cookie_->at > cookie_life) cookie_.reset();
-  phase_ = Phase::answer;
+  phase_ = Phase::begun;
   initiate(now);
 }
 
@@ -97,6 +101,21 @@ bool HandshakeAttempt::knows(std::uint32_t index) const {
                      [index](const Sent& one) { return one.index == index; });
 }
 
+const HandshakeAttempt::Sent* HandshakeAttempt::find_earlier(
+    std::optional<std::uint32_t> index) const {
+  if (index == initiations_.back().index) return nullptr;
+  for (const auto* sent : {&initiations_, &unanswered_}) {
+    for (const auto& one : *sent) {
+      if (one.index == index) return &one;
+    }
+  }
+  return nullptr;
+}
+
+HandshakeAttempt::Time HandshakeAttempt::last_initiation() const {
+  return initiations_.empty() ? Time() : initiations_.back().at;
+}
+
 void HandshakeAttempt::initiate(const Instant& now) {
   if (!std::exchange(reserved_, false)) {
     evidence_.stamp = ways_.stamp(now.wall_ns, target_.ahead.count());
@@ -107,6 +126,7 @@ void HandshakeAttempt::initiate(const Instant& now) {
     }
   }
   const auto index = ways_.index();
+  phase_ = Phase::answer;
   with_mac2_ = cookie_.has_value();
   due_ = now.mono + target_.timeout;
   ++outcome_.initiations;
@@ -124,7 +144,20 @@ void HandshakeAttempt::initiate(const Instant& now) {
   const auto sending =
       message ? ways_.send(*message, outcome_.server) : Sending{now.mono, message.error().number};
   initiations_.back().at = sending.at;
+  if (is_shortage(sending)) {
+    again_ = true;
+    due_ = sending.at + least_gap;
+    return;
+  }
   note(sending);
+}
+
+// Where buffers are full, of this host's own or of a link, that says nothing of the server.
+bool HandshakeAttempt::is_shortage(const Sending& sending) {
+  const bool full = sending.error == EAGAIN || sending.error == ENOBUFS || sending.error == ENOMEM;
+  if (!full || shortages_left_ == 0) return false;
+  --shortages_left_;
+  return true;
 }
 
 void HandshakeAttempt::note(const Sending& sending) {
@@ -186,9 +219,7 @@ void HandshakeAttempt::take_response(Bytes packet, const Endpoint& from, Time at
       break;
   }
   const auto index = receiver_of(packet);
-  const auto earlier = std::find_if(initiations_.begin(), initiations_.end() - 1,
-                                    [&](const Sent& one) { return one.index == index; });
-  if (earlier != initiations_.end() - 1 && initiator_.has_valid_mac1(packet)) {
+  if (const auto* earlier = find_earlier(index); earlier && initiator_.has_valid_mac1(packet)) {
     evidence_.late = at - earlier->at;
     step(at, [&] {
       return fmt::format("response from {} to an earlier initiation, after {:.3f} ms",
@@ -209,8 +240,7 @@ void HandshakeAttempt::take_response(Bytes packet, const Endpoint& from, Time at
 void HandshakeAttempt::take_cookie(Bytes packet, const Endpoint& from, Time at) {
   const auto bytes = initiator_.consume_cookie_reply(packet);
   if (!bytes) {
-    const auto index = receiver_of(packet);
-    if (index && *index != initiations_.back().index && knows(*index)) return;  // of an earlier one
+    if (find_earlier(receiver_of(packet))) return;
     evidence_.invalid = true;
     step(at, [&] {
       return fmt::format("cookie reply from {} that is not to be trusted", text_of(from));
@@ -253,12 +283,18 @@ void HandshakeAttempt::send_inside(Time now) {
   if (echo) {
     const auto sequence = static_cast<std::uint16_t>(echoes_.size());
     const auto size = build_echo(inner_, inner_id_, sequence, inner_cookie_, packet);
-    ++outcome_.tunnel_sent;
-    echoes_.push_back({send_message(Bytes(packet).first(size)), false});
+    if (const auto sending = send_message(Bytes(packet).first(size)); !is_shortage(sending)) {
+      note(sending);
+      ++outcome_.tunnel_sent;
+      echoes_.push_back({sending.at, false});
+    }
   }
   if (syn) {
-    ++syns_sent_;
-    send_message(Bytes(packet).first(build_syn(inner_, inner_tcp_, packet)));
+    const auto size = build_syn(inner_, inner_tcp_, packet);
+    if (const auto sending = send_message(Bytes(packet).first(size)); !is_shortage(sending)) {
+      note(sending);
+      ++syns_sent_;
+    }
   }
   const bool more =
       echoes_.size() < target_.tunnel_count || (target_.tunnel_port != 0 && syns_sent_ < syns);
@@ -313,16 +349,13 @@ void HandshakeAttempt::take_tcp(bool open, Time at) {
   });
   if (!open) return;
   std::array<std::uint8_t, 128> packet;
-  send_message(Bytes(packet).first(build_rst(inner_, inner_tcp_ + 1, packet)));
+  (void)send_message(Bytes(packet).first(build_rst(inner_, inner_tcp_ + 1, packet)));
 }
 
-HandshakeAttempt::Time HandshakeAttempt::send_message(Bytes inner) {
+HandshakeAttempt::Sending HandshakeAttempt::send_message(Bytes inner) {
   std::array<std::uint8_t, 256> message;
   const auto size = initiator_.seal(inner, message);
-  const auto sending =
-      ways_.send(Bytes(message).first(size), outcome_.answered_from.value_or(outcome_.server));
-  note(sending);
-  return sending.at;
+  return ways_.send(Bytes(message).first(size), outcome_.answered_from.value_or(outcome_.server));
 }
 
 bool HandshakeAttempt::is_alive() const {
@@ -343,8 +376,9 @@ void HandshakeAttempt::conclude(HandshakeOutcome::Kind kind, Time now) {
   // The session is confirmed by data only: without, the server's own time of the handshake would
   // stay as it was (drivers/net/wireguard/receive.c, wg_noise_received_with_keypair).
   if (initiator_.has_session()) {
-    send_message({});
-    step(now, [] { return "keepalive, which confirms the session"; });
+    const auto sending = send_message({});
+    note(sending);
+    if (sending.error == 0) step(now, [] { return "keepalive, which confirms the session"; });
   }
   initiator_.forget();
   if (outcome_.tunnel_received > 0) outcome_.tunnel_rtt = tunnel_rtts_ / outcome_.tunnel_received;

@@ -58,6 +58,7 @@ class HandshakeAttempt {
   void refused(const SendError& error, Time at);  // of a packet of this attempt
 
   bool knows(std::uint32_t index) const;  // one of its initiations
+  Time last_initiation() const;           // when it left; the least time where none did
   const Endpoint& server() const { return outcome_.server; }
   // Once it is over.
   const HandshakeOutcome& outcome() const { return outcome_; }
@@ -65,7 +66,8 @@ class HandshakeAttempt {
   const Initiator& initiator() const { return initiator_; }
 
  private:
-  enum class Phase : std::uint8_t { over, answer, tunnel };
+  // Before the first initiation has left, as where its stamp waits, nothing can answer.
+  enum class Phase : std::uint8_t { over, begun, answer, tunnel };
   struct Sent {
     std::uint32_t index;
     Time at;
@@ -83,6 +85,8 @@ class HandshakeAttempt {
   void step(Time at, ToText&& to_text);
   void initiate(const Instant& now);
   void note(const Sending& sending);
+  bool is_shortage(const Sending& sending);                            // and there are tries left
+  const Sent* find_earlier(std::optional<std::uint32_t> index) const;  // than the last initiation
   void take_response(Bytes packet, const Endpoint& from, Time at, const Instant& now);
   void take_cookie(Bytes packet, const Endpoint& from, Time at);
   void take_data(Bytes packet, Time at, const Instant& now);
@@ -90,8 +94,8 @@ class HandshakeAttempt {
   void send_inside(Time now);
   void take_echo(std::size_t number, Time at, const Instant& now);
   void take_tcp(bool open, Time at);
-  bool is_alive() const;           // the tunnel, as far as it was asked
-  Time send_message(Bytes inner);  // when
+  bool is_alive() const;  // the tunnel, as far as it was asked
+  Sending send_message(Bytes inner);
   void conclude(HandshakeOutcome::Kind kind, Time now);
   HandshakeOutcome::Kind weigh() const;
 
@@ -107,8 +111,9 @@ class HandshakeAttempt {
   bool with_mac2_ = false;        // the last initiation has one
   bool again_ = false;            // the next initiation is no retry
   bool reserved_ = false;         // and has its timestamp already
-  unsigned timeouts_left_ = 0;
+  unsigned timeouts_left_ = 0, shortages_left_ = 0;
   std::vector<Sent> initiations_;  // of this attempt
+  std::vector<Sent> unanswered_;   // of the one before
   std::vector<InnerEcho> echoes_;
   std::chrono::nanoseconds tunnel_rtts_{};  // of all that were answered
   unsigned syns_sent_ = 0;

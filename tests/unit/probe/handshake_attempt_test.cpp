@@ -205,6 +205,23 @@ TEST_F(HandshakeAttemptTest, WaitsWhereAnotherProcessWasShortlyBefore) {
   EXPECT_EQ(stamps_, 1) << "the one that was waited with";
 }
 
+TEST_F(HandshakeAttemptTest, NothingAnswersBeforeTheFirstInitiationHasLeft) {
+  stamp_wait_ = 330'000'000;
+  make();
+  for (std::uint8_t type = 0; type <= 5; ++type) {
+    for (const auto size : {0u, 1u, 4u, 12u, 32u, 64u, 92u, 148u}) {
+      Packet packet(size, 0);
+      if (size > 0) packet[0] = type;
+      receive(packet);
+    }
+  }
+  attempt_->refused({false, ECONNREFUSED, 3, 3, 0, server_}, now_.mono);
+  EXPECT_THAT(sent_, IsEmpty());
+  EXPECT_THAT(steps_, IsEmpty());
+  end();
+  EXPECT_EQ(kind(), Kind::silent) << "what came before is evidence of nothing";
+}
+
 TEST_F(HandshakeAttemptTest, ALostInitiationOrResponseIsMadeGood) {
   auto server = make_server();
   make();
@@ -227,6 +244,23 @@ TEST_F(HandshakeAttemptTest, AnAnswerThatComesTooLateIsNamed) {
   EXPECT_EQ(kind(), Kind::silent);
   EXPECT_THAT(steps_, Contains(HasSubstr("to an earlier initiation, after 1200.000 ms")));
   EXPECT_THAT(advice(), HasSubstr("timeout longer"));
+}
+
+TEST_F(HandshakeAttemptTest, AnAnswerToTheAttemptBeforeIsLateToo) {
+  target_.retries = 0;
+  auto server = make_server();
+  make();
+  const auto late = respond(server);
+  const auto late_cookie = server.cookie_reply(sent_[0], {1});
+  end();
+  EXPECT_EQ(kind(), Kind::silent);
+  pass(milliseconds(200));
+  attempt_->begin(server_, now_.mono, now_);
+  receive(late);
+  receive(late_cookie);
+  end();
+  EXPECT_EQ(kind(), Kind::silent);
+  EXPECT_THAT(steps_, Contains(HasSubstr("to an earlier initiation, after 1200.000 ms")));
 }
 
 TEST_F(HandshakeAttemptTest, AnotherPresharedKeyIsToldAtTheTimeoutOnly) {
@@ -412,6 +446,34 @@ TEST_F(HandshakeAttemptTest, WhatCannotBeSentIsUnreachable) {
   EXPECT_EQ(kind(), Kind::unreachable);
   EXPECT_THAT(advice(), HasSubstr("Network is unreachable"));
   EXPECT_THAT(advice(), HasSubstr("ip route get 192.0.2.1"));
+}
+
+TEST_F(HandshakeAttemptTest, FullBuffersOfOurOwnAreNoEvidence) {
+  use_tunnel();
+  auto server = make_server();
+  send_error_ = ENOBUFS;
+  make();
+  pass_to_due();
+  EXPECT_LE(now_.mono, HandshakeAttempt::Time(seconds(1000) + milliseconds(100)))
+      << "it is tried again before the timeout";
+  send_error_ = 0;
+  pass_to_due();
+  send_error_ = EAGAIN;
+  receive(respond(server));
+  EXPECT_EQ(attempt_->outcome().tunnel_sent, 0u) << "what has not left is not lost";
+  send_error_ = 0;
+  for (int i = 0; i < 3; ++i) {
+    pass_to_due();
+    receive(server.seal(to_echo_reply(*server.open(sent_.back()))));
+  }
+  EXPECT_EQ(kind(), Kind::ok);
+  EXPECT_EQ(attempt_->outcome().tunnel_sent, 3u);
+  EXPECT_FALSE(attempt_->evidence().unreachable);
+
+  send_error_ = ENOBUFS;
+  make();
+  end();
+  EXPECT_EQ(kind(), Kind::unreachable) << "they stay full";
 }
 
 TEST_F(HandshakeAttemptTest, AnAnswerFromAnotherAddressCountsAndIsNamed) {
