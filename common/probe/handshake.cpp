@@ -10,6 +10,7 @@
 #include <atomic>
 #include <bit>
 #include <cerrno>
+#include <deque>
 #include <map>
 #include <mutex>
 #include <random>
@@ -27,7 +28,7 @@ namespace {
 using Kind = HandshakeOutcome::Kind;
 
 constexpr std::chrono::milliseconds resolver_poll(20);
-constexpr std::chrono::milliseconds shortest_turn(50), turn_inside(1000);
+constexpr std::chrono::nanoseconds least_gap(Timestamps::least_gap_ns);
 constexpr int most_sends = 4;                // each may be told the error of another packet
 constexpr int most_packets = 1024;           // read in one turn
 constexpr std::size_t longest_packet = 512;  // of those that concern us
@@ -48,9 +49,10 @@ Result<Fd> open_socket(AddressFamily family, const SocketPath& path) {
   return socket;
 }
 
+// True where it cannot be read, as under systemd's ProtectClock: nothing speaks against it.
 bool is_clock_right() {
   const auto clock = read_clock_state();
-  return clock && clock->synchronised;
+  return !clock || clock->synchronised;
 }
 
 }  // namespace
@@ -87,7 +89,6 @@ class HandshakeProbes::Core {
     for (std::size_t i = 0; i < probes_.size(); ++i) {
       auto& probe = probes_[i];
       if (probe.attempt) continue;
-      const std::lock_guard lock(working_);
       auto done = load(i);
       probe.key_trouble.reset();
       if (!done) {
@@ -141,10 +142,16 @@ class HandshakeProbes::Core {
   }
 
  private:
+  // Of the probes with one pair of keys.
+  struct Turns {
+    std::deque<std::size_t> probes;  // the first has its turn, the others wait
+    Clock::time_point next;          // not before, for the last initiation
+  };
+
   struct Probe {
     HandshakeTarget target;
     PublicKey own;
-    Clock::time_point* next_turn = nullptr;   // of all with its pair of keys
+    Turns* turns = nullptr;
     std::optional<HandshakeAttempt> attempt;  // once its key was read
     std::shared_ptr<Timestamps> timestamps;
     std::optional<Error> key_trouble, refusal;
@@ -170,10 +177,14 @@ class HandshakeProbes::Core {
     auto read = probe.target.read_key(secrets.private_key);
     if (read && probe.target.read_psk) read = probe.target.read_psk(secrets.preshared_key);
     if (!read) return read;
-    auto initiator = Initiator::make(*crypto_, probe.target.server, secrets);
+    // Files may take their time, which no probe waits for.
+    auto initiator = [&] {
+      const std::lock_guard lock(working_);
+      return Initiator::make(*crypto_, probe.target.server, secrets);
+    }();
     if (!initiator) return initiator.error();
     probe.own = initiator->own_key();
-    probe.next_turn = &turns_[{probe.own.bytes, probe.target.server.bytes}];
+    probe.turns = &turns_[{probe.own.bytes, probe.target.server.bytes}];
     auto& timestamps = timestamps_[probe.own.bytes];
     if (!timestamps) timestamps = std::make_shared<Timestamps>(state_folder_, probe.own);
     probe.timestamps = timestamps;
@@ -210,28 +221,48 @@ class HandshakeProbes::Core {
       (this->*work)(number);
     } catch (const std::exception& error) {
       loop_.cancel(std::exchange(probes_[number].timer, 0));
-      latest_.put_off(number, {Errc::io, 0, probes_[number].target.name + ": " + error.what()});
-      rounds_.put_off(number);
+      put_off(number, {Errc::io, 0, error.what()});
     }
   }
 
+  // It could not be made, for a reason of our own.
+  void put_off(std::size_t number, Error why) {
+    why.where.insert(0, probes_[number].target.name + ": ");
+    latest_.put_off(number, std::move(why));
+    rounds_.put_off(number);
+    end_turn(number);
+  }
+
   // A server has one session of a key: another probe's would be taken from it, or its initiation
-  // come too soon. So those of one pair of keys take turns.
+  // come too soon. So those of one pair of keys take turns, each from its start to its end.
   void take_turn(std::size_t number) {
     auto& probe = probes_[number];
-    if (!probe.ready || probe.refused) return rounds_.put_off(number);
-    const auto now = Clock::now();
-    const auto turn = std::max(now, *probe.next_turn);
-    const bool inside = probe.target.tunnel_address.family != AddressFamily::none;
-    *probe.next_turn = turn + (inside ? turn_inside : shortest_turn);
-    if (turn > now) return wait(number, turn, &Core::begin_probe);
+    if (!probe.ready) return rounds_.put_off(number);
+    auto& turns = *probe.turns;
+    turns.probes.push_back(number);
+    if (turns.probes.size() > 1) return;
+    if (turns.next > Clock::now()) return wait(number, turns.next, &Core::begin_probe);
     begin_probe(number);
+  }
+
+  void end_turn(std::size_t number) {
+    auto& probe = probes_[number];
+    if (!probe.turns || probe.turns->probes.empty()) return;
+    auto& turns = *probe.turns;
+    const bool was_first = turns.probes.front() == number;
+    std::erase(turns.probes, number);
+    if (!was_first) return;
+    turns.next = std::max(turns.next, probe.attempt->last_initiation() + least_gap);
+    if (!turns.probes.empty()) wait(turns.probes.front(), turns.next, &Core::begin_probe);
   }
 
   void begin_probe(std::size_t number) {
     auto& probe = probes_[number];
-    const auto now = Clock::now();
-    probe.since = now;
+    if (probe.refused) {
+      rounds_.put_off(number);
+      return end_turn(number);
+    }
+    probe.since = Clock::now();
     probe.deadline = probe.since + probe.target.timeout;
     probe.resolve.reset();
     probe.wrong.reset();
@@ -252,9 +283,7 @@ class HandshakeProbes::Core {
     if (answer.took.count() > 0) probe.resolve = answer.took;
     answer.address.port = probe.target.port;
     if (auto trouble = find_lane(probe, answer.address.family)) {
-      latest_.put_off(number,
-                      {trouble->code, trouble->number, probe.target.name + ": " + trouble->where});
-      return rounds_.put_off(number);
+      return put_off(number, std::move(*trouble));
     }
     if (probe.resolve && probe.target.step) {
       char text[longest_endpoint];
@@ -308,6 +337,7 @@ class HandshakeProbes::Core {
       resolver_.refresh(probe.target.host, probe.target.family);
     latest_.put(number, std::move(outcome), std::move(probe.wrong));
     rounds_.done(number, alive);
+    end_turn(number);
   }
 
   void wait(std::size_t number, Clock::time_point when, void (Core::*then)(std::size_t)) {
@@ -335,12 +365,12 @@ class HandshakeProbes::Core {
     if (lane.socket) return std::nullopt;
     auto socket = open_socket(lane.family, lane.path);
     if (!socket) return socket.error();
-    lane.socket = std::move(*socket);
-    loop_.watch(lane.socket.get(), EPOLLIN, [this, number](std::uint32_t events) {
+    loop_.watch(socket->get(), EPOLLIN, [this, number](std::uint32_t events) {
       const std::lock_guard lock(working_);
       if ((events & EPOLLERR) != 0) receive_errors(lanes_[number]);
       receive(lanes_[number]);  // also takes an error that no queue holds
     });
+    lane.socket = std::move(*socket);  // once it is watched: that throws where the system is short
     return std::nullopt;
   }
 
@@ -445,7 +475,7 @@ class HandshakeProbes::Core {
   std::optional<Error> state_trouble_;
   using Key = std::array<std::uint8_t, 32>;
   std::map<Key, std::shared_ptr<Timestamps>> timestamps_;
-  std::map<std::pair<Key, Key>, Clock::time_point> turns_;  // own and server
+  std::map<std::pair<Key, Key>, Turns> turns_;  // own and server
   std::vector<Probe> probes_;
   unsigned index_bits_ = 0;
   std::random_device random_;

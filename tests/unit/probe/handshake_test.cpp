@@ -58,6 +58,17 @@ void send_to(const Fd& socket, std::span<const std::uint8_t> packet, const Endpo
                  reinterpret_cast<const sockaddr*>(&address), size);
 }
 
+// An echo's answer, of what was sent: addresses and type turned, checksums right.
+std::vector<std::uint8_t> to_echo_reply(std::vector<std::uint8_t> packet) {
+  std::swap_ranges(packet.begin() + 12, packet.begin() + 16, packet.begin() + 16);
+  packet[20] = 0;
+  unsigned sum = (packet[22] * 256u + packet[23]) + 8 * 256u;
+  sum = (sum & 0xffff) + (sum >> 16);
+  packet[22] = static_cast<std::uint8_t>(sum >> 8);
+  packet[23] = static_cast<std::uint8_t>(sum);
+  return packet;
+}
+
 // A server on loopback, on a thread of its own.
 class Server {
  public:
@@ -88,7 +99,13 @@ class Server {
       if (::poll(&waiting, 1, 10) != 1) continue;
       std::array<std::uint8_t, 256> room;
       const Received packet(socket_.get(), 0, room);
-      if (packet.size != 148) continue;
+      if (packet.size != 148) {
+        // Of the last session only, as a server has one of a key.
+        const auto inside = responder.open(packet.content());
+        if (inside && inside->size() >= 28)
+          send_to(socket_, responder.seal(to_echo_reply(*inside)), packet.from);
+        continue;
+      }
       ++initiations_;
       if (manners_.silent || !responder.consume_initiation(packet.content())) continue;
       const auto response = responder.respond(5);
@@ -245,6 +262,39 @@ TEST_F(HandshakeTest, TwoProbesOfOneServerTakeNothingFromEachOther) {
       EXPECT_EQ(outcome->kind, Kind::ok);
       EXPECT_EQ(outcome->initiations, 1u) << "one came too soon behind the other";
     }
+  }
+}
+
+TEST_F(HandshakeTest, AProbeKeepsItsSessionUntilItsEnd) {
+  Server server({});
+  std::vector<HandshakeTarget> targets;
+  for (int i = 0; i < 3; ++i) {
+    auto& one = targets.emplace_back(target(server.port()));
+    one.tunnel_source = *parse_address("10.7.0.2");
+    one.tunnel_address = *parse_address("10.7.0.1");
+    one.tunnel_count = 12;
+  }
+  begin(std::move(targets));
+  for (int round = 0; round < 2; ++round) {
+    await({0, 1, 2});
+    for (const auto& outcome : outcomes_) {
+      EXPECT_EQ(outcome->kind, Kind::ok);
+      EXPECT_EQ(outcome->initiations, 1u);
+      EXPECT_EQ(outcome->tunnel_received, outcome->tunnel_sent) << "another took the session";
+    }
+  }
+}
+
+TEST_F(HandshakeTest, OneThatIsRefusedOrCannotBeSentHoldsUpNobody) {
+  Server server({});
+  auto bound = target(server.port());
+  bound.path.device = "no-such";
+  make({bound, target(server.port()), target(server.port()), target(1, "no.example")});
+  probes_->refuse(1, Error{Errc::denied, 0, "its key is wg0's"});
+  probes_->begin();
+  for (int round = 0; round < 3; ++round) {
+    await({2, 3});
+    EXPECT_EQ(kind(2), Kind::ok);
   }
 }
 
