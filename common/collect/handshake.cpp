@@ -324,10 +324,10 @@ class HandshakeCollector final : public Collector {
           i, why.empty() ? std::nullopt : std::optional(Error{Errc::malformed, 0, std::move(why)}));
     }
     if (all_checked) return;
-    report.failed({Errc::denied, 0,
-                   "the probes' keys were not held against those of this host's own WireGuard "
-                   "devices, which were not all read: that needs CAP_NET_ADMIN for the kernel's, "
-                   "root for userspace, and the collector wireguard without a choice of devices"});
+    report.noted({Errc::denied, 0,
+                  "the probes' keys were not held against those of this host's own WireGuard "
+                  "devices, which were not all read: that needs CAP_NET_ADMIN for the kernel's, "
+                  "root for userspace, and the collector wireguard without a choice of devices"});
   }
 
   void emit(const Shown& shown, const HandshakeOutcome& outcome, Sink& sink) const {
