@@ -78,8 +78,9 @@ Result<std::filesystem::path> find_state_folder(const Root& root) {
   }
   return Error{Errc::denied, 0,
                "timestamps of probes cannot be kept, for none of these folders can be written: " +
-                   names + ": StateDirectory=wgvitals in the unit, or install -d -m 700 -o " +
-                   std::to_string(::geteuid()) + " /var/lib/wgvitals"};
+                   names + ": StateDirectory=wgvitals-probe in the unit, or install -d -m 700 -o " +
+                   std::to_string(::geteuid()) +
+                   " /var/lib/wgvitals-probe and STATE_DIRECTORY=/var/lib/wgvitals-probe"};
 }
 
 Timestamps::Timestamps(const std::optional<std::filesystem::path>& folder, const PublicKey& key) {

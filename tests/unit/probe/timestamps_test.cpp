@@ -477,7 +477,7 @@ TEST_F(StateFolder, ThatIsNoneNamesThemAll) {
   EXPECT_THAT(find(), AllOf(StartsWith("none: "), HasSubstr(at("var/lib") + ", "),
                             HasSubstr(at("var/lib/wgvitals") + ", "),
                             HasSubstr(at("home/x/.local/state/wgvitals")),
-                            HasSubstr("install -d -m 700 -o 65534")));
+                            HasSubstr("install -d -m 700 -o 65534 /var/lib/wgvitals-probe")));
   EXPECT_EQ(find_state_folder(files_.root()).error().code, Errc::denied);
   ASSERT_EQ(::seteuid(0), 0);
   ASSERT_EQ(::chmod(at("systemd/x").c_str(), 0777), 0);
