@@ -65,11 +65,17 @@ std::string to_remedy(const struct stat& status, const Fd& opened, const std::st
   const bool owned = status.st_uid == user || status.st_uid == 0;
   const bool closed = open_to_others(status, opened) == 0;
   if (owned && closed) return {};
+  // As `wgvitals probe setup` says to open it to a service: closing it would lock that out.
+  const bool for_service =
+      owned && (status.st_mode & 7) == 0 && open_to_others(status, opened) == 4;
   std::string remedy;
   if (status.st_uid != user) remedy = "chown " + std::to_string(user) + ' ' + file;
   if (!closed) remedy += (remedy.empty() ? "chmod 600 " : " && chmod 600 ") + file;
   const auto* what = !owned ? ": belongs to another user: " : ": open to other users: ";
-  return file + what + remedy;
+  return file + what + remedy +
+         (for_service ? "; or, where a service reads it by its group, run this as that service's "
+                        "user: sudo -u USER"
+                      : "");
 }
 
 bool is_blank(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }

@@ -149,7 +149,21 @@ class Probing {
     return status;
   }
 
+  // Of any server.
+  bool has_sent() const {
+    return any_outcome([](const HandshakeOutcome& outcome) { return outcome.initiations > 0; });
+  }
+  bool is_answered() const {
+    return any_outcome([](const HandshakeOutcome& outcome) { return outcome.rtt.has_value(); });
+  }
+
  private:
+  bool any_outcome(bool (*is)(const HandshakeOutcome&)) const {
+    return std::ranges::any_of(servers_, [is](const Server& server) {
+      return server.outcome[0] && is(*server.outcome[0]);
+    });
+  }
+
   void load(Server& server) {
     auto target = server.target;
     target.step = [json = json_, under_way = server.under_way,
@@ -227,12 +241,13 @@ int run(const HandshakeAsked& asked) {
     TerminalLog().error(to_text(servers.error()));
     return not_probed;
   }
-  const int status = Probing(asked, std::move(*servers)).run();
-  if (asked.ahead_s > 0) {
+  Probing probing(asked, std::move(*servers));
+  const int status = probing.run();
+  if (asked.ahead_s > 0 && probing.has_sent()) {
     TerminalLog().warning(fmt::format(
-        "the timestamps of this key are now up to {} s ahead of the clock, here and at the server, "
-        "and stay there until the clock has come so far",
-        asked.ahead_s));
+        "the timestamps of this key are now up to {} s ahead of the clock, here{}, and stay there "
+        "until the clock has come so far",
+        asked.ahead_s, probing.is_answered() ? " and at the server" : ""));
   }
   return status;
 }

@@ -109,6 +109,7 @@ std::string to_page(const Asked& asked, const PublicKey& key) {
   const bool ipv6 = asked.address.find(':') != std::string::npos;
   const auto allowed = asked.address + (ipv6 ? "/128" : "/32");
   const auto place = collect::parse_host_port(asked.server);
+  const bool ipv6_server = asked.server.starts_with('[');  // which shells take for a pattern
   return fmt::format(
       R"(# The probe's key is its own: a server knows one session of each key, so that with a client's
 # key every probe would end that client's session. For the same reason each host that probes has a
@@ -124,7 +125,7 @@ PublicKey = {key}
 AllowedIPs = {allowed}
 
 # 2. Here, once.
-wgvitals probe handshake --server {server} --server-key {server_key} --key-file {file} --tunnel {tunnel} --source {address}
+wgvitals probe handshake --server {quoted} --server-key {server_key} --key-file {file} --tunnel {tunnel} --source {address}
 
 # 3. Here, always: Telegraf, in /etc/wgvitals/wgvitals.toml
   [[inputs.wgvitals.probe]]
@@ -144,13 +145,16 @@ wgvitals probe handshake --server {server} --server-key {server_key} --key-file 
     TunnelSource "{address}"
   </Probe>
 
-# The file is for its owner alone. Telegraf's user reads it by its group:
+# The file is for its owner alone. Telegraf's user reads it by its group; line 2 is then run as that
+# user, too:
 #   chgrp telegraf {file} && chmod 640 {file}
+#   sudo -u telegraf wgvitals probe handshake ...
 )",
       fmt::arg("device", asked.device), fmt::arg("key", view(text)), fmt::arg("allowed", allowed),
       fmt::arg("host", host_name()), fmt::arg("server", asked.server),
       fmt::arg("server_key", asked.server_key), fmt::arg("file", asked.key_file),
       fmt::arg("tunnel", asked.tunnel), fmt::arg("address", asked.address),
+      fmt::arg("quoted", ipv6_server ? "'" + asked.server + "'" : asked.server),
       fmt::arg("name", place ? place->host : "NAME"));
 }
 

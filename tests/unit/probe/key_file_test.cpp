@@ -145,6 +145,10 @@ TEST_F(KeyFile, RefusesWhatIsNoFile) {
   EXPECT_EQ(refused("/dev/null", Errc::malformed), ": not a file");
 }
 
+// Its group reads it, which others do not: so it is not closed to them without a thought.
+constexpr auto to_service =
+    "; or, where a service reads it by its group, run this as that service's user: sudo -u USER";
+
 TEST_F(KeyFile, RefusesWhatOthersMayReadOrWrite) {
   constexpr gid_t other = 65'534;
   struct Case {
@@ -161,8 +165,11 @@ TEST_F(KeyFile, RefusesWhatOthersMayReadOrWrite) {
         Case{0604, own, false}, Case{0602, own, false}, Case{0666, own, false}}) {
     const auto path = make(text, mode);
     ASSERT_EQ(::chown(path.c_str(), ::geteuid(), group), 0);
+    const bool for_service = (mode & 077) == 040;
     const auto remedy = refused(path, Errc::denied);
-    EXPECT_EQ(remedy, taken ? "taken" : ": open to other users: chmod 600 " + path)
+    EXPECT_EQ(remedy,
+              taken ? "taken"
+                    : ": open to other users: chmod 600 " + path + (for_service ? to_service : ""))
         << std::oct << mode << ' ' << group;
     if (taken) continue;
     ASSERT_EQ(::chmod(path.c_str(), 0600), 0);  // as it said
@@ -212,7 +219,8 @@ TEST_F(KeyFile, LooksAtAccessControlLists) {
           << "needs a file system with access control lists";
       const bool open = !taken && !masked;
       EXPECT_EQ(refused(path, Errc::denied),
-                open ? ": open to other users: chmod 600 " + path : "taken")
+                open ? ": open to other users: chmod 600 " + path + (allowed == 4 ? to_service : "")
+                     : "taken")
           << what << (masked ? ", masked" : "");
       if (!open) continue;
       ASSERT_EQ(::chmod(path.c_str(), 0600), 0);  // as it said
