@@ -46,6 +46,7 @@ struct Crypto::Parts {
   Parts(Library first, Library second) : sodium(std::move(first)), libcrypto(std::move(second)) {}
   Result<Done> find_all();
   Result<Done> make_contexts();
+  void finish_hmac(std::initializer_list<Bytes> parts, KeyInto into) const;
 
   Library sodium, libcrypto;
 
@@ -120,6 +121,12 @@ Result<Done> Crypto::Parts::find_all() {
   find("EVP_MAC_update", mac_update);
   find("EVP_MAC_final", mac_final);
   return done;
+}
+
+void Crypto::Parts::finish_hmac(std::initializer_list<Bytes> parts, KeyInto into) const {
+  for (const auto part : parts) demand(mac_update(hmac.get(), part.data(), part.size()));
+  std::size_t size = 0;
+  demand(mac_final(hmac.get(), into.data(), &size, into.size()));
 }
 
 Result<Done> Crypto::Parts::make_contexts() {
@@ -221,11 +228,13 @@ std::array<std::uint8_t, 32> Crypto::hash(std::initializer_list<Bytes> parts) co
 }
 
 void Crypto::hmac(Key key, std::initializer_list<Bytes> parts, KeyInto into) const {
-  auto* const context = parts_->hmac.get();
-  demand(parts_->mac_init(context, key.data(), key.size(), nullptr));
-  for (const auto part : parts) demand(parts_->mac_update(context, part.data(), part.size()));
-  std::size_t size = 0;
-  demand(parts_->mac_final(context, into.data(), &size, into.size()));
+  demand(parts_->mac_init(parts_->hmac.get(), key.data(), key.size(), nullptr));
+  parts_->finish_hmac(parts, into);
+}
+
+void Crypto::hmac_again(std::initializer_list<Bytes> parts, KeyInto into) const {
+  demand(parts_->mac_init(parts_->hmac.get(), nullptr, 0, nullptr));
+  parts_->finish_hmac(parts, into);
 }
 
 std::array<std::uint8_t, 16> Crypto::mac(Bytes key, Bytes message) const {

@@ -62,6 +62,8 @@ class Crypto {
   // Of the parts, one behind the other.
   std::array<std::uint8_t, 32> hash(std::initializer_list<Bytes> parts) const;  // BLAKE2s
   void hmac(Key key, std::initializer_list<Bytes> parts, KeyInto into) const;   // HMAC-BLAKE2s
+  // With the key of the hmac() before, which is not made ready again.
+  void hmac_again(std::initializer_list<Bytes> parts, KeyInto into) const;
   // Keyed BLAKE2s of 16 bytes.
   std::array<std::uint8_t, 16> mac(Bytes key, Bytes message) const;
 

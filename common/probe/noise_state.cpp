@@ -21,8 +21,12 @@ void SymmetricState::derive(Bytes input, std::initializer_list<KeyInto> outputs)
   Bytes previous;
   std::uint8_t number = 0;
   for (const auto output : outputs) {
-    ++number;
-    crypto_.hmac(temporary.bytes, {previous, Bytes(&number, 1)}, output);
+    const Bytes last(&++number, 1);
+    if (previous.empty()) {
+      crypto_.hmac(temporary.bytes, {last}, output);
+    } else {
+      crypto_.hmac_again({previous, last}, output);
+    }
     previous = output;
   }
 }

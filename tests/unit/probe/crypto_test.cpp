@@ -114,6 +114,11 @@ TEST_F(CryptoTest, Hmac) {
     crypto_->hmac(Key(key), {bytes("a"), bytes("bc")}, code);
     EXPECT_EQ(code,
               from_hex<32>("82623be5bc0a391b24dce53e67d028eff92d586de0485ac37822e597d049c74f"));
+    const auto first = code;
+    crypto_->hmac_again({bytes("other")}, code);
+    EXPECT_NE(code, first);
+    crypto_->hmac_again({bytes("abc")}, code);
+    EXPECT_EQ(code, first);
     crypto_->wipe_traces();
   }
 }
