@@ -11,6 +11,7 @@ import bed
 import probes_table
 from bed import AS_NOBODY, WIREGUARD_GO, Keys, program, wait_until
 from collectd import DAEMON, Collectd
+from flood import Flood
 from line_protocol import Record, select
 from probe_conditions import FINE, run, sessions
 from probe_site import INSIDE, OURS, PORT, Server, Site
@@ -114,6 +115,55 @@ class TerminalTest(ProbeTest):
         self.assertEqual(said.answer["tunnel_received"], 3)
         self.assertIn("port 8", said.answer["advice"])
 
+    def test_the_way_there(self):
+        """The server's other address is behind a rule for marked packets alone."""
+        server, (ours, theirs) = self.site.server(), ("192.0.2.78", "192.0.2.77")
+        at = f"{theirs}:{PORT}"
+        link, here = server.link, self.bed.here
+        server.host.run("ip", "address", "add", f"{theirs}/32", "dev", "lo")
+        server.host.run("ip", "route", "add", ours, "via", link.a.v4)
+        here.run("ip", "address", "add", f"{ours}/32", "dev", link.name)
+        self.assertEqual(str(self.site.probe(server, options=("-S", ours, "-I", link.name))), FINE)
+        self.assertRegex(server.device.dump()[server.key.public].endpoint, f"^{ours}:")
+        self.assertEqual(self.site.probe(server, options=("-I", "lo")).answer["ok"], 0)
+        here.run("ip", "route", "add", theirs, "via", link.b.v4, "table", "77")
+        here.run("ip", "rule", "add", "fwmark", "7", "table", "77")
+        self.addCleanup(here.run, "ip", "rule", "delete", "fwmark", "7")
+        self.assertEqual(self.site.probe(server, at).answer["outcome"], "unreachable")
+        self.assertEqual(str(self.site.probe(server, at, options=("-m", "7", "-S", ours))), FINE)
+
+    def test_a_name(self):
+        server = self.site.server()
+        hosts = self.bed.dir / "hosts"
+        hosts.write_text(f"127.0.0.1 localhost\n{server.link.b.v4} berlin.example\n")
+        self.bed.here.run("mount", "--bind", str(hosts), "/etc/hosts")
+        self.addCleanup(self.bed.here.run, "umount", "/etc/hosts")
+        at = f"berlin.example:{PORT}"
+        said = self.site.probe(server, at)
+        self.assertEqual((str(said), said.answer["server"]), (FINE, at))
+        self.assertGreater(said.answer["resolve_ms"], 0)
+        words = ["--server", at, "--server-key", server.device.keys.public, "--key-file", server.key_file]
+        steps = self.bed.here.run(program("wgvitals"), "probe", "handshake", *words).stdout
+        self.assertIn(f"berlin.example is {server.link.b.v4}\n", steps)
+
+    def test_a_cookie(self):
+        server = self.site.server()
+        words = ["--server", server.address, "--server-key", server.device.keys.public, "--key-file", server.key_file]
+        probe = lambda: self.bed.here.run(program("wgvitals"), "probe", "handshake", *words, check=False).stdout
+        with Flood(self.bed, *server.place, server.device.keys.public):
+            asked = lambda: "cookie reply" in (steps := probe()) and steps
+            steps = wait_until(asked, "a cookie")
+        self.assertIn(f"cookie reply from {server.address}: it is under load\n", steps)
+        self.assertRegex(steps, f"initiation [0-9]+ with the cookie to {server.address}\n")
+
+    def test_ahead_claims_what_happened(self):
+        server, strange = self.site.server(), self.site.server(registered=False)
+        probe = lambda at, host: self.site.probe(host, at, states="claims", options=("--ahead", "60"))
+        self.assertIn("here and at the server", probe("", server).notes)
+        notes = probe("", strange).notes
+        self.assertIn("ahead of the clock, here, and", notes)
+        self.assertNotIn("of this key", probe(f"none.invalid:{PORT}", server).notes)
+
     def test_the_key_of_a_local_device(self):
         server = self.site.server()
         device = self.bed.here.device("own0", port=51999, daemon=WIREGUARD_GO)
@@ -209,6 +259,21 @@ class HostsTest(ProbeTest):
                    if "outcome_code" in line.fields]
         self.assertEqual(line.tags["server"], fine.address)
         self.assertEqual(line["outcome_code"], 0)
+
+    def test_two_probes_of_one_key_and_server(self):
+        """Neither takes the session of the other, whose pings it would lose."""
+        server = self.site.server()
+        more = {"tunnel_count": 30, "timeout": "1s", "interval": "2s"}
+        with Execd(self.bed, config(block(server, "one", **more), block(server, "two", **more))) as execd:
+            seen: dict[str, list] = {"one": [], "two": []}
+
+            def enough() -> bool:
+                for name, fields in told(execd.gather()).items():
+                    seen[name].append((fields["outcome"], fields["tunnel_received"]))
+                return min(map(len, seen.values())) >= 2
+
+            wait_until(enough, "two probes of each", 40)
+        self.assertEqual(set(seen["one"] + seen["two"]), {("ok", 30)}, seen)
 
     def test_collectd(self):
         fine, strange = self.site.server(), self.site.server(registered=False)
