@@ -2,6 +2,7 @@
 
 #include <sys/epoll.h>
 
+#include <chrono>
 #include <mutex>
 #include <system_error>
 #include <utility>
@@ -11,18 +12,23 @@
 namespace wgvitals::collect {
 namespace {
 
-constexpr std::size_t packets_a_turn = 64;  // then other sockets of the loop have theirs
+// Then the socket is left alone for a while: of a flood, no more than that much is taken.
+constexpr std::size_t packets_a_turn = 64;
+constexpr std::chrono::milliseconds pause(4);
 
 }  // namespace
 
 class TapWatch::Core : public std::enable_shared_from_this<Core> {
  public:
-  Core(probe::Loop& loop, Fd tap, trace::Mac1 mac1)
-      : loop_(loop), buffer_(trace::largest_packet), tap_(std::move(tap)), seen_(std::move(mac1)) {}
+  Core(probe::Loop& loop, Fd tap, trace::Mac1For mac1_for)
+      : loop_(loop),
+        buffer_(trace::largest_packet),
+        tap_(std::move(tap)),
+        seen_(std::move(mac1_for)) {}
 
   // Any thread.
   void start() {
-    loop_.post([self = shared_from_this()] { self->begin(); });
+    loop_.post([self = shared_from_this()] { self->watch(); });
   }
   // Where the loop has ended, it has let go of this already.
   void stop() noexcept try {
@@ -46,7 +52,7 @@ class TapWatch::Core : public std::enable_shared_from_this<Core> {
 
  private:
   // The loop's thread.
-  void begin() try {
+  void watch() try {
     loop_.watch(tap_.get(), EPOLLIN,
                 [self = shared_from_this()](std::uint32_t) { self->receive(); });
   } catch (const std::system_error& error) {
@@ -56,23 +62,30 @@ class TapWatch::Core : public std::enable_shared_from_this<Core> {
 
   void receive() {
     const std::lock_guard lock(mutex_);
-    for (std::size_t i = 0; i < packets_a_turn && !failure_; ++i) {
+    for (std::size_t i = 0; i < packets_a_turn; ++i) {
       const auto sighting = trace::receive(tap_.get(), buffer_);
       if (!sighting) {
         failure_ = sighting.error();
-        loop_.forget(tap_.get());
-      } else if (*sighting) {
-        seen_.see(**sighting);
-      } else {
-        return;
+        return loop_.forget(tap_.get());
       }
+      if (!*sighting) return;
+      seen_.see(**sighting);
     }
+    loop_.forget(tap_.get());
+    resumes_ =
+        loop_.at(probe::Loop::Clock::now() + pause, [self = shared_from_this()] { self->watch(); });
   }
 
-  void end() { loop_.forget(tap_.get()); }
+  void end() {
+    loop_.cancel(resumes_);
+    loop_.forget(tap_.get());
+  }
 
   probe::Loop& loop_;
-  std::vector<std::uint8_t> buffer_;  // the loop's thread
+
+  // The loop's thread.
+  std::vector<std::uint8_t> buffer_;
+  probe::Loop::TimerId resumes_ = 0;
 
   std::mutex mutex_;  // of what follows
   const Fd tap_;
@@ -81,8 +94,8 @@ class TapWatch::Core : public std::enable_shared_from_this<Core> {
   std::optional<Error> failure_;
 };
 
-TapWatch::TapWatch(probe::Loop& loop, Fd tap, trace::Mac1 mac1)
-    : core_(std::make_shared<Core>(loop, std::move(tap), std::move(mac1))) {
+TapWatch::TapWatch(probe::Loop& loop, Fd tap, trace::Mac1For mac1_for)
+    : core_(std::make_shared<Core>(loop, std::move(tap), std::move(mac1_for))) {
   core_->start();
 }
 

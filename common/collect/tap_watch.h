@@ -1,4 +1,5 @@
-// A tap that is watched on the loop's thread.
+// A tap that is watched on the loop's thread. Of a flood it takes some 16,000 packets a second; the
+// kernel drops the rest, and counts them.
 #pragma once
 
 #include <cstdint>
@@ -27,7 +28,7 @@ struct Tapped {
 class TapWatch {
  public:
   // `tap` as of trace::open_tap(). Throws as Loop::post().
-  TapWatch(probe::Loop& loop, Fd tap, trace::Mac1 mac1);
+  TapWatch(probe::Loop& loop, Fd tap, trace::Mac1For mac1_for);
   ~TapWatch();
 
   void set_devices(std::span<const trace::TracedDevice> devices);

@@ -141,17 +141,19 @@ void add(std::vector<trace::DeviceCounts>& sums, const trace::DeviceCounts& more
 
 // 3. The collector.
 
-// Its own libraries for each tap, because the loop's thread uses them.
-Result<trace::Mac1> make_mac1() {
+// Its own libraries for each tap, because both threads use them, under the tap's lock.
+Result<trace::Mac1For> make_mac1_for() {
   const auto crypto = probe::Crypto::load();
   if (!crypto) {
     auto error = crypto.error();
     error.where = "invalid MACs are not counted: " + error.where;
     return error;
   }
-  return trace::Mac1([crypto = *crypto](const PublicKey& receiver, trace::Bytes signed_part) {
+  return trace::Mac1For([crypto = *crypto](const PublicKey& receiver) {
     constexpr std::array<std::uint8_t, 8> label{'m', 'a', 'c', '1', '-', '-', '-', '-'};
-    return crypto->mac(crypto->hash({label, receiver.bytes}), signed_part);
+    return [crypto, key = crypto->hash({label, receiver.bytes})](trace::Bytes signed_part) {
+      return crypto->mac(key, signed_part);
+    };
   });
 }
 
@@ -262,10 +264,10 @@ class TraceCollector final : public Collector {
                      ? trace::open_tap()
                      : kernel::open_in(kernel::namespace_path(root_, name), trace::open_tap);
       if (!tap) return tap.error();
-      auto mac1 = make_mac1();
-      space.blind = mac1 ? std::nullopt : std::optional(mac1.error());
+      auto mac1_for = make_mac1_for();
+      space.blind = mac1_for ? std::nullopt : std::optional(mac1_for.error());
       space.watch = std::make_unique<TapWatch>(loop_, std::move(*tap),
-                                               mac1 ? std::move(*mac1) : trace::Mac1());
+                                               mac1_for ? std::move(*mac1_for) : trace::Mac1For());
       space.given.clear();
     }
     if (space.blind) report.failed(*space.blind);

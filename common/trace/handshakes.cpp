@@ -45,14 +45,15 @@ void Handshakes::Table::drop_oldest(Gone&& gone) {
 void Handshakes::set_devices(std::span<const TracedDevice> devices) {
   std::vector<DeviceCounts> counts;
   counts.reserve(devices.size());
+  devices_.clear();
   for (const auto& device : devices) {
     const auto* known = find_counts(device.identity);
     auto& one = counts.emplace_back(known != nullptr ? *known : DeviceCounts{});
     one.device = device.identity;
-    one.macs_checked = mac1_ && device.key;
+    one.macs_checked = mac1_for_ && device.key;
+    devices_.push_back({device, one.macs_checked ? mac1_for_(*device.key) : Mac1()});
   }
   counts_ = std::move(counts);
-  devices_.assign(devices.begin(), devices.end());
   refusals_.forget_if([&](const DeviceIdentity& device) { return find_counts(device) == nullptr; });
 }
 
@@ -94,7 +95,8 @@ void Handshakes::see_incoming(const UdpPacket& packet, const Message& message,
   const auto mark = to_mark(message);
   const auto* known = received_.find(message.sender);
   if (known != nullptr && known->mark == mark && known->link != sighting.link) return;
-  const bool invalid = is_invalid(*device, message);
+  const bool invalid =
+      device->mac1 && !std::ranges::equal(device->mac1(message.signed_part), message.mac1);
   if (message.type == MessageType::response && !invalid) {
     return see_answer(MessageType::initiation, message.receiver, packet, sighting.at);
   }
@@ -148,7 +150,7 @@ void Handshakes::see_outgoing(const UdpPacket& packet, const Message& message,
   sent_.put(message.sender, open, [](const Open&) {});
 }
 
-const TracedDevice* Handshakes::find_device(std::uint16_t port) const {
+const Handshakes::Receiver* Handshakes::find_device(std::uint16_t port) const {
   const auto found = std::ranges::find(devices_, port, &TracedDevice::port);
   return found == devices_.end() ? nullptr : &*found;
 }
@@ -156,11 +158,6 @@ const TracedDevice* Handshakes::find_device(std::uint16_t port) const {
 DeviceCounts* Handshakes::find_counts(const DeviceIdentity& device) {
   const auto found = std::ranges::find(counts_, device, &DeviceCounts::device);
   return found == counts_.end() ? nullptr : &*found;
-}
-
-bool Handshakes::is_invalid(const TracedDevice& device, const Message& message) const {
-  if (!mac1_ || !device.key) return false;
-  return !std::ranges::equal(mac1_(*device.key, message.signed_part), message.mac1);
 }
 
 void Handshakes::refuse(const Open& open) {

@@ -7,13 +7,14 @@
 // the oldest is decided early.
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <map>
 #include <optional>
 #include <span>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -24,9 +25,10 @@
 
 namespace wgvitals::trace {
 
-// mac1 over `signed_part` of a message to who has this key: a keyed BLAKE2s, which others lend.
-using Mac1 =
-    std::function<std::array<std::uint8_t, 16>(const PublicKey& receiver, Bytes signed_part)>;
+// mac1 over `signed_part` of a message: a keyed BLAKE2s, which others lend.
+using Mac1 = std::function<std::array<std::uint8_t, 16>(Bytes signed_part)>;
+// Of messages to who has this key.
+using Mac1For = std::function<Mac1(const PublicKey& receiver)>;
 
 struct TracedDevice {
   DeviceIdentity identity;
@@ -62,8 +64,8 @@ class Handshakes {
   static constexpr std::size_t most_open = 4096;    // of each kind
   static constexpr std::size_t most_times = 16384;  // until they are taken
 
-  // `mac1` empty: MACs are not checked.
-  explicit Handshakes(Mac1 mac1) : mac1_(std::move(mac1)) {}
+  // `mac1_for` empty: MACs are not checked.
+  explicit Handshakes(Mac1For mac1_for) : mac1_for_(std::move(mac1_for)) {}
 
   // Counts of those that are not among them are forgotten.
   void set_devices(std::span<const TracedDevice> devices);
@@ -76,6 +78,10 @@ class Handshakes {
   std::vector<HandshakeTime> take_times() { return std::exchange(times_, {}); }
 
  private:
+  struct Receiver : TracedDevice {
+    Mac1 mac1;  // empty: not checked
+  };
+
   // A message on its way.
   struct Open {
     DeviceIdentity device;
@@ -88,7 +94,7 @@ class Handshakes {
     Clock::time_point at;
   };
 
-  // By the index that the sender chose; the oldest give way.
+  // By the index that the sender chose, so that it is no hash table; the oldest give way.
   class Table {
    public:
     Open* find(std::uint32_t index);
@@ -107,21 +113,20 @@ class Handshakes {
       std::uint32_t index;
       Clock::time_point at;
     };
-    std::unordered_map<std::uint32_t, Open> open_;
+    std::map<std::uint32_t, Open> open_;
     std::deque<Turn> turns_;  // also of some that are gone already
   };
 
-  const TracedDevice* find_device(std::uint16_t port) const;
+  const Receiver* find_device(std::uint16_t port) const;
   DeviceCounts* find_counts(const DeviceIdentity& device);
   void see_incoming(const UdpPacket& packet, const Message& message, const Sighting& sighting);
   void see_outgoing(const UdpPacket& packet, const Message& message, const Sighting& sighting);
   void see_answer(MessageType question, std::uint32_t index, const UdpPacket& answer,
                   Clock::time_point at);
-  bool is_invalid(const TracedDevice& device, const Message& message) const;
   void refuse(const Open& open);
 
-  Mac1 mac1_;
-  std::vector<TracedDevice> devices_;
+  Mac1For mac1_for_;
+  std::vector<Receiver> devices_;
   std::vector<DeviceCounts> counts_;
   Table received_;  // undecided
   Table sent_;      // initiations and responses of ours

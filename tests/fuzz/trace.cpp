@@ -72,10 +72,12 @@ Packet to_message(Bytes& in) {
 void follow(Bytes in) {
   const DeviceIdentity devices[] = {{1, 2}, {1, 3}};
   const trace::TracedDevice traced[] = {{devices[0], 10, PublicKey{}}, {devices[1], 11, {}}};
-  trace::Handshakes seen([](const PublicKey&, trace::Bytes signed_part) {
-    std::array<std::uint8_t, 16> mac{};
-    mac.fill(signed_part.back() == 2 ? 0 : signed_part.back());
-    return mac;
+  trace::Handshakes seen([](const PublicKey&) {
+    return [](trace::Bytes signed_part) {
+      std::array<std::uint8_t, 16> mac{};
+      mac.fill(signed_part.back() == 2 ? 0 : signed_part.back());
+      return mac;
+    };
   });
   seen.set_devices(traced);
   trace::Handshakes::Clock::time_point now(std::chrono::hours(1));

@@ -26,7 +26,7 @@ class TapWatchTest : public testing::Test {
     int pair[2];
     EXPECT_EQ(::socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, pair), 0);
     near_ = Fd(pair[0]);
-    watch_.emplace(services_.loop, Fd(pair[1]), trace::Mac1());
+    watch_.emplace(services_.loop, Fd(pair[1]), trace::Mac1For());
     watch_->set_devices(std::span(&device, 1));
   }
 
@@ -57,6 +57,26 @@ TEST_F(TapWatchTest, TakesWhatComes) {
   EXPECT_EQ(tapped_.dropped, 0u);
 }
 
+TEST_F(TapWatchTest, TakesNoMoreOfAFloodThanItMay) {
+  constexpr std::uint32_t many = 3000;
+  const auto begun = std::chrono::steady_clock::now();
+  for (std::uint32_t i = 0; i < many; ++i) send(i);  // waits where there is no room
+  EXPECT_GT(std::chrono::steady_clock::now() - begun, std::chrono::milliseconds(150));
+  while (refused() < many) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  EXPECT_EQ(refused(), many);
+}
+
+TEST_F(TapWatchTest, EndsInAFlood) {
+  std::thread flood([this] {
+    const auto packet = test::udp_packet(end_v4(2, 1), end_v4(1, 51820), test::initiation(1));
+    while (::send(near_.get(), packet.data(), packet.size(), MSG_NOSIGNAL) > 0) {
+    }
+  });
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  watch_.reset();
+  flood.join();  // it is closed
+}
+
 TEST_F(TapWatchTest, EndsWhileItsLoopLivesAndAfterIt) {
   send(1);
   watch_.reset();
@@ -66,7 +86,7 @@ TEST_F(TapWatchTest, EndsWhileItsLoopLivesAndAfterIt) {
   int pair[2];
   ASSERT_EQ(::socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, pair), 0);
   near_ = Fd(pair[0]);
-  watch_.emplace(services_.loop, Fd(pair[1]), trace::Mac1());
+  watch_.emplace(services_.loop, Fd(pair[1]), trace::Mac1For());
   services_.loop.stop();
   watch_.reset();
 }

@@ -24,11 +24,13 @@ const DeviceIdentity wg0{1, 2}, wg1{1, 3};
 const auto own = end_v4(1, 51820), peer = end_v4(2, 1234);
 
 // Of messages to the key 7; the mark stands in mac1, and in what is signed.
-std::array<std::uint8_t, 16> mac1(const PublicKey& receiver, Bytes signed_part) {
+Mac1 mac1_for(const PublicKey& receiver) {
   EXPECT_EQ(receiver, test::key(7));
-  std::array<std::uint8_t, 16> mac;
-  mac.fill(signed_part.back() == wrong ? 0 : signed_part.back());
-  return mac;
+  return [](Bytes signed_part) {
+    std::array<std::uint8_t, 16> mac;
+    mac.fill(signed_part.back() == wrong ? 0 : signed_part.back());
+    return mac;
+  };
 }
 
 class HandshakesTest : public testing::Test {
@@ -59,7 +61,7 @@ class HandshakesTest : public testing::Test {
   }
 
   std::vector<TracedDevice> devices_{{wg0, 51820, test::key(7)}};
-  Handshakes seen_{mac1};
+  Handshakes seen_{mac1_for};
   Handshakes::Clock::time_point now_{std::chrono::hours(1)};
   const Endpoint own_v6_ = end_v6(1, 51820), peer_v6_ = end_v6(2, 1234);
 };
@@ -250,8 +252,21 @@ TEST_F(HandshakesTest, KeepsTheCountsOfDevicesThatStay) {
   EXPECT_EQ(refused(), 0u);
 }
 
+TEST_F(HandshakesTest, PreparesAKeyOnce) {
+  int prepared = 0;
+  Handshakes seen([&](const PublicKey& receiver) {
+    ++prepared;
+    return mac1_for(receiver);
+  });
+  seen.set_devices(devices_);
+  for (std::uint32_t i = 0; i < 100; ++i) {
+    seen.see({udp_packet(peer, own, initiation(i, wrong)), 1, Direction::incoming, now_});
+  }
+  EXPECT_EQ(prepared, 1);
+}
+
 TEST_F(HandshakesTest, ChecksNoMacWithoutTheMeans) {
-  Handshakes blind{Mac1()};
+  Handshakes blind{Mac1For()};
   blind.set_devices(devices_);
   const auto packet = udp_packet(peer, own, initiation(1, wrong));
   blind.see({packet, 1, Direction::incoming, now_});
