@@ -25,14 +25,19 @@ class ProgramsThread {
  public:
   using Read = decltype(std::declval<Programs&>().read());  // a Result
 
-  explicit ProgramsThread(StartThread start_thread)
-      : start_thread_(start_thread), shared_(std::make_shared<Shared>()) {}
+  // `retry_after`: where attaching fails, as for want of memory or of a library.
+  explicit ProgramsThread(StartThread start_thread,
+                          std::chrono::steady_clock::duration retry_after = std::chrono::hours(1))
+      : start_thread_(start_thread), shared_(std::make_shared<Shared>()) {
+    shared_->retry_after = retry_after;
+  }
   ~ProgramsThread();  // waits for 2 s at most; the kernel detaches all the same, if later
   ProgramsThread(const ProgramsThread&) = delete;
   ProgramsThread& operator=(const ProgramsThread&) = delete;
 
   // Begins to attach at the first call, if nothing stands against it. Empty: not yet attached. An
-  // error of attaching stays, and is never `absent`: who asks wants to know what is missing.
+  // error of attaching stays until another try succeeds, and is never `absent`: who asks wants to
+  // know what is missing.
   std::optional<Read> read(const Root& root);
 
   template <class Gone>
@@ -51,6 +56,7 @@ class ProgramsThread {
   struct Shared {
     std::mutex mutex;
     std::condition_variable changed;
+    std::chrono::steady_clock::duration retry_after{};
     bool ends = false;
     std::optional<Error> failed;
     std::unique_ptr<Programs> attached;
@@ -65,14 +71,20 @@ class ProgramsThread {
 
 template <class Programs>
 void ProgramsThread<Programs>::Shared::run(const Root& root) {
+  const auto is_over = [&] { return ends; };
+  std::unique_lock lock(mutex, std::defer_lock);
   auto begun = Programs::attach(root);  // unlocked: read() does not wait for it
-  std::unique_lock lock(mutex);
-  if (!begun) {
+  while (!begun) {
+    lock.lock();
     failed = begun.error();
-    return;
+    if (changed.wait_for(lock, retry_after, is_over)) return;
+    lock.unlock();
+    begun = Programs::attach(root);
   }
+  lock.lock();
+  failed.reset();
   attached = std::move(*begun);
-  changed.wait(lock, [&] { return ends; });
+  changed.wait(lock, is_over);
   const auto detached = std::move(attached);
   lock.unlock();
 }
