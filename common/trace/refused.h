@@ -36,7 +36,7 @@ std::optional<refused_settings> derive_refused_settings(const OffsetOf& offset_o
 // The program, while it is attached. Any thread may have it, one at a time.
 class RefusedCounter {
  public:
-  static constexpr const char* who = "refused packets";
+  static constexpr const char* who = "trace_refused_data";  // the option that wants it
 
   // WireGuard's module must be there already. As slow as CryptoCpu, with its errors; absent also
   // without the BTF of the module.

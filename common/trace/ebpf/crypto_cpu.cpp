@@ -60,7 +60,7 @@ CryptoCpu::~CryptoCpu() = default;
 
 Result<std::unique_ptr<CryptoCpu>> CryptoCpu::attach(const Root& root, Watch watch) {
   if (auto obstacle = find_obstacle(root, who)) return *obstacle;
-  auto library = Libbpf::load();
+  auto library = Libbpf::load(who);
   if (!library) return library.error();
   const auto settings = to_settings(*library, root, watch);
   auto attached = std::make_unique<Attached>(std::move(*library));

@@ -27,11 +27,15 @@ std::string Libbpf::last_warning() {
   return text.empty() ? text : ": " + text;
 }
 
-Result<Libbpf> Libbpf::load() {
+Result<Libbpf> Libbpf::load(std::string_view who) {
+  const auto failed = [&](Error error) {
+    error.where = std::string(who) + ": " + error.where;
+    return error;
+  };
   auto library = Library::open("libbpf.so.1", "libbpf1");
-  if (!library) return library.error();
+  if (!library) return failed(library.error());
   Libbpf bpf(std::move(*library));
-  if (auto found = bpf.find_all(); !found) return found.error();
+  if (auto found = bpf.find_all(); !found) return failed(found.error());
   return bpf;
 }
 

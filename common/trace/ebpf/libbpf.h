@@ -6,6 +6,7 @@
 #include <bpf/libbpf.h>
 
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "common/base/library.h"
@@ -15,8 +16,8 @@ namespace wgvitals::trace {
 
 class Libbpf {
  public:
-  // Of version 1, silent. The error names the package to install.
-  static Result<Libbpf> load();
+  // Of version 1, silent. The error names the package to install; `who` stands first in it.
+  static Result<Libbpf> load(std::string_view who);
 
   // What it said last on this thread, with ": " in front; empty: nothing.
   static std::string last_warning();

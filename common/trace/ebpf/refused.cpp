@@ -43,7 +43,7 @@ RefusedCounter::~RefusedCounter() = default;
 
 Result<std::unique_ptr<RefusedCounter>> RefusedCounter::attach(const Root& root) {
   if (auto obstacle = find_obstacle(root, who)) return *obstacle;
-  auto library = Libbpf::load();
+  auto library = Libbpf::load(who);
   if (!library) return library.error();
   const auto settings = to_settings(*library, root);
   if (!settings) return settings.error();
