@@ -157,6 +157,13 @@ class CryptoCpu(unittest.TestCase):
         self.assertIn("CAP_BPF and CAP_PERFMON", self.result.text("without"))
         self.assertEqual(self.result.text("with"), "attached\n")
 
+    def test_it_follows_a_device_to_another_namespace(self):
+        [reading] = readings(self.result.text("moved"))
+        place = int(self.result.text("third"))
+        works = {key[3] for key, (ns, _) in reading.items() if key[0] == place and ns > 0}
+        expected = {key[3] for key in self.grown}  # with those of NAPI, where it is threaded
+        self.assertEqual(works | {"handshake"}, expected)
+
     def test_it_attaches_under_load(self):
         [reading] = readings(self.result.text("again"))
         for work in ("encrypt", "decrypt", "transmit"):

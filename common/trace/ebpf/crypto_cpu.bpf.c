@@ -28,7 +28,6 @@ struct kthread {  // kernel/kthread.c
 struct task_struct {
   int pid;
   unsigned int flags;
-  int exit_state;
   __u64 start_time;
   char comm[16];
   void *worker_private;
@@ -48,7 +47,7 @@ enum { longest_slice_ns = 20000000 };
 
 const volatile struct crypto_cpu_settings settings = {};
 
-// A work that has begun and not ended, or what a NAPI thread is for, by the thread's number.
+// A work that has begun and not ended, by the thread's number.
 struct open_work {
   __u64 thread_start;  // numbers of threads are used again
   __u64 work;
@@ -62,13 +61,13 @@ struct {
   __type(value, struct open_work);
 } works SEC(".maps");
 
-// NAPI threads; of others' devices with the index 0.
+// NAPI threads of devices that are not WireGuard's: their start.
 struct {
   __uint(type, BPF_MAP_TYPE_LRU_HASH);
-  __uint(max_entries, 16384);
+  __uint(max_entries, 4096);
   __type(key, __u32);
-  __type(value, struct open_work);
-} napis SEC(".maps");
+  __type(value, __u64);
+} others SEC(".maps");
 
 // Workers that were looked at for what they had begun before we came: their start.
 struct {
@@ -241,7 +240,7 @@ static __always_inline __u64 current_work(struct task_struct *thread) {
   return (__u64)BPF_CORE_READ(worker, current_work);
 }
 
-// Of its whole life. false: not known yet, as it runs before the kernel has noted it.
+// false: not known yet, as it runs before the kernel has noted it.
 static __always_inline bool name_napi(struct task_struct *thread, struct open_work *found) {
   struct napi_struct *napi = thread_data(thread);
   if (!bpf_core_field_exists(napi->thread)) return true;
@@ -253,17 +252,19 @@ static __always_inline bool name_napi(struct task_struct *thread, struct open_wo
   return true;
 }
 
+// Each time anew: its device may have been moved to another namespace.
 static __always_inline void open_napi(struct cpu_state *cpu, struct task_struct *thread) {
   __u32 number = thread->pid;
-  struct open_work *known = bpf_map_lookup_elem(&napis, &number);
-  if (known && known->thread_start == thread->start_time) {
-    if (known->key.ifindex) open_slice(cpu, known);
-    return;
-  }
-  struct open_work found = {.thread_start = thread->start_time};
+  __u64 start = thread->start_time;
+  __u64 *other = bpf_map_lookup_elem(&others, &number);
+  if (other && *other == start) return;
+  struct open_work found = {.thread_start = start};
   if (!name_napi(thread, &found)) return;
-  bpf_map_update_elem(&napis, &number, &found, BPF_ANY);
-  if (found.key.ifindex) open_slice(cpu, &found);
+  if (found.key.ifindex) {
+    open_slice(cpu, &found);
+  } else {
+    bpf_map_update_elem(&others, &number, &start, BPF_ANY);
+  }
 }
 
 // What a worker had begun before we came.
@@ -296,10 +297,6 @@ int BPF_PROG(task_switch, bool preempt, struct task_struct *from, struct task_st
   if (cpu->open) {
     cpu->open = 0;
     count(cpu, bpf_ktime_get_ns(), 0);
-    if (from->exit_state) {  // a NAPI thread whose peer is gone
-      __u32 gone = from->pid;
-      bpf_map_delete_elem(&napis, &gone);
-    }
   }
   if (!(to->flags & workqueue_worker)) {
     if (to->flags & kernel_thread && to->comm[0] == 'n' && to->comm[1] == 'a' &&

@@ -53,3 +53,15 @@ sleep 1
 reading
 reader_end
 kill "$load"
+
+# The device goes to another namespace, and is counted there.
+reader_start moved
+ping -q -f -c 100 -w 20 10.97.0.2 >/dev/null
+ip netns add third
+ip link set near netns third
+ip -n third address add 10.97.0.1/24 dev near
+ip -n third link set near up
+ip netns exec third ping -q -f -c 100 -w 20 10.97.0.2 >/dev/null
+stat -Lc %i /run/netns/third >/out/third
+reading
+reader_end
