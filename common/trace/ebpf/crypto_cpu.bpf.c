@@ -90,9 +90,10 @@ struct {
   __type(value, struct work_function);
 } functions SEC(".maps");
 
+// For 200 devices: of 16 bytes for each CPU that the host may ever have.
 struct {
   __uint(type, BPF_MAP_TYPE_PERCPU_HASH);
-  __uint(max_entries, 4096);
+  __uint(max_entries, 1024);
   __type(key, struct work_key);
   __type(value, struct work_time);
 } times SEC(".maps");
