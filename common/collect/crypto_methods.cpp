@@ -27,8 +27,10 @@ constexpr std::uint64_t some_packets = 100;         // whose work must have been
 
 // What scans of the kernel's threads have counted.
 struct Counted {
+  using Work = std::map<std::string, DeviceWork, std::less<>>;
+
   Clock::time_point at;  // of the last scan
-  std::map<std::string, DeviceWork, std::less<>> work;
+  std::shared_ptr<const Work> work = std::make_shared<Work>();
   std::optional<Error> failure;
 };
 
@@ -81,11 +83,15 @@ class Scans {
       scan_at(now + retry_interval);
       const auto scanned = threads_.scan(now);
       if (scanned) scan_at(now + (rests(now) ? rest_interval : scan_interval));
+      std::shared_ptr<const Counted::Work> work;
+      const auto changes = threads_.changes();
+      if (changes != std::exchange(changes_, changes)) {
+        work = std::make_shared<Counted::Work>(threads_.work());
+      }
       const std::lock_guard lock(mutex_);
+      if (work) counted_.work = std::move(work);
       counted_.failure = scanned ? std::nullopt : std::optional(scanned.error());
-      if (!scanned) return;
-      counted_.at = now;
-      counted_.work = threads_.work();
+      if (scanned) counted_.at = now;
     }
     void scan_at(Clock::time_point when) {
       loop_.cancel(timer_);
@@ -113,6 +119,7 @@ class Scans {
     probe::Loop::TimerId timer_ = 0;
     std::optional<Clock::time_point> scanned_;
     std::uint64_t spent_ = 0;  // by then, for all devices
+    std::uint64_t changes_ = 0;
 
     std::mutex mutex_;
     Counted counted_;
@@ -193,7 +200,7 @@ class KworkerMethod final : public CryptoMethod {
       worked_for.push_back(
           {device.first_name, device.packets >= device.first_packets + some_packets, device.since});
     }
-    const auto found = kernel::match_work(worked_for, counted.work);
+    const auto found = kernel::match_work(worked_for, *counted.work);
     for (std::size_t i = 0; i < found.size(); ++i) {
       if (!found[i]) continue;
       auto& reading = readings_.emplace_back(devices_[i].identity, CryptoReading()).second;

@@ -17,7 +17,7 @@ constexpr std::string_view thread_list = "proc/2/task/2/children";  // of kthrea
 constexpr std::size_t largest_list = 8 << 20;
 constexpr std::chrono::milliseconds shortest_list_interval(3900), list_interval_a_thread(10);
 constexpr std::chrono::milliseconds idle_pause(3500);  // of workers that did not work for WireGuard
-constexpr std::size_t new_a_scan = 128;  // threads that are first looked at
+constexpr std::size_t new_a_scan = 128;                // threads that are first looked at
 constexpr std::size_t workers_a_scan = 256;
 constexpr std::size_t single_a_scan = 64;   // threads that do one thing
 constexpr std::size_t most_open = 128;      // files
@@ -264,7 +264,9 @@ void KernelThreads::add(const WorkLabel& label, std::uint32_t id, std::uint64_t 
   if (cpu) add_to(work.cpus[*cpu], label.work, gained);
 }
 
+// To be added to.
 DeviceWork& KernelThreads::work_of(std::string_view device, Clock::time_point now) {
+  ++changes_;
   if (const auto known = work_.find(device); known != work_.end()) return known->second;
   // Names of devices that are long gone.
   if (work_.size() >= most_devices) {

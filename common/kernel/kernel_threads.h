@@ -47,13 +47,15 @@ class KernelThreads {
   // `root` outlives this. `per_cpu` costs one more file for each thread that worked for WireGuard.
   KernelThreads(const Root& root, bool per_cpu);
 
-  // Looks at 256 workers, and at 64 of the others, in turn; at a worker of others that was idle, and
-  // at the list of all threads, every fourth second only, at a long list once in as many seconds as
-  // it has hundreds. Fails where kernel threads cannot be seen.
+  // Looks at 256 workers, and at 64 of the others, in turn; at a worker of others that was idle,
+  // and at the list of all threads, every fourth second only, at a long list once in as many
+  // seconds as it has hundreds. Fails where kernel threads cannot be seen.
   Result<Done> scan(Clock::time_point now);
 
   // By the name that the device had when it was made.
   const std::map<std::string, DeviceWork, std::less<>>& work() const { return work_; }
+  // Tells whether work() is as it was.
+  std::uint64_t changes() const { return changes_; }
 
  private:
   struct Thread {
@@ -98,6 +100,7 @@ class KernelThreads {
   std::vector<std::uint32_t> new_;  // not looked at yet
   std::size_t open_files_ = 0;
   std::uint64_t next_work_ = 1;
+  std::uint64_t changes_ = 0;
   std::map<std::string, DeviceWork, std::less<>> work_;
 };
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <utility>
 
 #include "common/trace/crypto_cpu_maps.h"
@@ -35,11 +36,13 @@ struct CryptoCpu::Attached {
   explicit Attached(Libbpf library) : programs(std::move(library), who) {}
 
   Result<Done> find_maps();
+  void forget_functions();
 
   Programs programs;
   int times = -1, functions = -1, cpus = -1;  // maps
   std::size_t cpu_count = 0;
   bool split = false;
+  std::chrono::steady_clock::time_point forgotten = std::chrono::steady_clock::now();
 };
 
 Result<Done> CryptoCpu::Attached::find_maps() {
@@ -53,6 +56,17 @@ Result<Done> CryptoCpu::Attached::find_maps() {
   if (!count) return count.error();
   cpu_count = *count;
   return Done{};
+}
+
+// See there.
+void CryptoCpu::Attached::forget_functions() {
+  const auto now = std::chrono::steady_clock::now();
+  if (now - forgotten < std::chrono::minutes(1)) return;
+  forgotten = now;
+  std::vector<std::uint64_t> known;
+  (void)programs.for_each_key<std::uint64_t>(
+      functions, [&](std::uint64_t function) { known.push_back(function); });
+  for (const auto function : known) (void)programs.bpf().map_delete_elem(functions, &function);
 }
 
 CryptoCpu::CryptoCpu(std::unique_ptr<Attached> attached) : attached_(std::move(attached)) {}
@@ -95,13 +109,7 @@ Result<CryptoTimes> CryptoCpu::read() {
     return programs.failed(errno, "reading the CPUs' states");
   }
   for (const auto& state : states) read.missed += state.missed;
-  // See there.
-  std::vector<std::uint64_t> known;
-  (void)programs.for_each_key<std::uint64_t>(
-      attached_->functions, [&](std::uint64_t function) { known.push_back(function); });
-  for (const auto function : known) {
-    (void)bpf.map_delete_elem(attached_->functions, &function);
-  }
+  attached_->forget_functions();
   return read;
 }
 

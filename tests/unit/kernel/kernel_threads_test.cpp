@@ -76,8 +76,13 @@ TEST_F(KernelThreadsTest, CountsForTheLastWork) {
   EXPECT_EQ(all("wg0").handshake_ns, 4 * ms);
   EXPECT_FALSE(all("wg0").receive_ns);
   EXPECT_EQ(all("wg1").handshake_ns, 0u);
+  const auto changes = threads_.changes();
   scan();  // nothing moved
   EXPECT_EQ(all("wg0").crypt_ns, 30 * ms);
+  EXPECT_EQ(threads_.changes(), changes);
+  set(10, "kworker/0:1-wg-crypt-wg0", 531);
+  scan();
+  EXPECT_NE(threads_.changes(), changes);
 }
 
 TEST_F(KernelThreadsTest, AWorkerThatIsNewBroughtAllItsTime) {
