@@ -138,12 +138,17 @@ std::optional<LinkCounters> link_counters(const SeenDevice& device) {
   return device.link ? device.link->counters : std::nullopt;
 }
 
-// What was told of a device at the last gather.
+struct Measured {
+  CryptoReading reading;
+  std::optional<LinkCounters> link;
+};
+
+// What was told of a device at the last gather, and what it was compared with.
 struct Last {
   DeviceIdentity identity;
   std::string_view method;
-  CryptoReading reading;
-  std::optional<LinkCounters> link;
+  Measured told;
+  std::optional<Measured> before;
 };
 
 // What is told of a device.
@@ -152,7 +157,10 @@ struct Told {
   std::string_view method;
   std::string why;                         // no better one
   const CryptoReading* reading = nullptr;  // the method's, until its next
-  const Last* last = nullptr;              // comparable; null: there is none
+  std::optional<LinkCounters> link;        // at that time
+  Last* known = nullptr;                   // of the same; null: there is none
+  bool again = false;                      // the method has looked no further since
+  const Measured* last = nullptr;          // comparable; null: there is none
 
   nanoseconds passed() const { return last ? reading->at - last->reading.at : nanoseconds(0); }
 };
@@ -184,7 +192,7 @@ void add_process(const Told& told, CryptoReadings& readings) {
 void add_mean(const Metric& metric, const Told& told,
               std::optional<std::uint64_t> CryptoTimes::*time, std::uint64_t LinkCounters::*packets,
               CryptoReadings& readings) {
-  const auto link = link_counters(*told.device);
+  const auto& link = told.link;
   if (told.last == nullptr || !link || !told.last->link) return;
   const auto now = told.reading->all.*time;
   const auto before = told.last->reading.all.*time;
@@ -277,15 +285,23 @@ class CryptoCollector final : public Collector {
 
   void told() override {
     if (!resident_) return;
-    last_.clear();
+    std::vector<Last> last;
     for (const auto& told : now_) {
-      last_.push_back(
-          {told.device->identity, told.method, *told.reading, link_counters(*told.device)});
+      if (told.again) {
+        last.push_back(std::move(*told.known));
+        continue;
+      }
+      std::optional<Measured> before;
+      if (told.known != nullptr) before = std::move(told.known->told);
+      last.push_back(
+          {told.device->identity, told.method, {*told.reading, told.link}, std::move(before)});
     }
+    last_ = std::move(last);
+    now_.clear();
   }
 
  private:
-  std::optional<Told> choose(const SeenDevice& device) const {
+  std::optional<Told> choose(const SeenDevice& device) {
     Told told;
     told.device = &device;
     for (const auto& method : methods_) {
@@ -294,7 +310,7 @@ class CryptoCollector final : public Collector {
         if (*reading == nullptr) return std::nullopt;
         told.method = method->name();
         told.reading = *reading;
-        told.last = find_last(told);
+        compare(told);
         return told;
       }
       if (reading.error().code == Errc::absent) continue;
@@ -303,12 +319,22 @@ class CryptoCollector final : public Collector {
     return std::nullopt;
   }
 
-  const Last* find_last(const Told& told) const {
+  // A reading that is told again is told with the same shares.
+  void compare(Told& told) {
+    told.link = link_counters(*told.device);
     const auto found = std::find_if(last_.begin(), last_.end(), [&](const Last& last) {
       return last.identity == told.device->identity && last.method == told.method &&
-             last.reading.begun == told.reading->begun;
+             last.told.reading.begun == told.reading->begun;
     });
-    return found == last_.end() ? nullptr : &*found;
+    if (found == last_.end()) return;
+    told.known = &*found;
+    told.again = told.reading->at == found->told.reading.at;
+    if (!told.again) {
+      told.last = &found->told;
+      return;
+    }
+    told.link = found->told.link;
+    if (found->before) told.last = &*found->before;
   }
 
   std::vector<std::unique_ptr<CryptoMethod>> methods_;
