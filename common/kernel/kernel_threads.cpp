@@ -177,8 +177,7 @@ bool KernelThreads::meet(std::uint32_t id, Clock::time_point now) {
   if (is_worker(stat->name)) {
     workers_.threads.push_back(std::move(thread));
   } else if (label) {
-    thread.always = label->work;
-    thread.device = label->device;
+    thread.single = true;
     look_at(thread, now);
     single_.threads.push_back(std::move(thread));
   }
@@ -196,7 +195,7 @@ std::string_view KernelThreads::read(const Thread& thread, Fd& file, std::string
   errno = 0;
   const auto size = ::pread((file ? file : opened).get(), line.data(), line.size(), 0);
   if (size <= 0) return {};
-  if (opened && !thread.always && open_files_ < most_open) {
+  if (opened && !thread.single && open_files_ < most_open) {
     file = std::move(opened);
     ++open_files_;
   }
@@ -237,16 +236,13 @@ void KernelThreads::look_at(Thread& thread, Clock::time_point now) {
     if (!thread.is_wireguards) thread.next_look = now + idle_pause;
     return;
   }
-  const auto gained = *spent - *before;
-  if (thread.always) {
-    return add({*thread.always, thread.device, std::nullopt}, thread.id, gained, now);
-  }
+  // Also of those that do one thing: another thread may have come to the number.
   Line line;
   const auto name = read(thread, thread.name, "comm", line);
   if (name.empty()) return;
   const auto label = parse_work_label(text::trim(name));
   thread.is_wireguards = label.has_value();
-  if (label) add(*label, thread.id, gained, now);
+  if (label) add(*label, thread.id, *spent - *before, now);
 }
 
 void KernelThreads::add(const WorkLabel& label, std::uint32_t id, std::uint64_t gained,

@@ -63,9 +63,8 @@ class KernelThreads {
     std::optional<std::uint64_t> spent_ns;  // when last looked at; empty: never
     Fd times, name;                         // files, kept open while there are few
     Clock::time_point next_look{};
-    bool is_wireguards = false;             // by the last name that was read
-    std::optional<WorkLabel::Work> always;  // of a thread that does one thing
-    std::string device;                     // of such
+    bool is_wireguards = false;  // by the last name that was read
+    bool single = false;         // does one thing
     bool gone = false;
   };
 

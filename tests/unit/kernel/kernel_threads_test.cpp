@@ -151,6 +151,9 @@ TEST_F(KernelThreadsTest, AThreadOfNapiReceives) {
   set(21, "napi/wg0-0", 205);
   scan();
   EXPECT_EQ(all("wg0").receive_ns, 6 * ms);
+  set(21, "scsi_eh_0", 305);  // another thread of this number
+  scan();
+  EXPECT_EQ(all("wg0").receive_ns, 6 * ms);
 }
 
 // A thread for each peer: a scan looks at some of them, and all come round.
