@@ -124,13 +124,13 @@ void add_protocols(const ProtocolCounters& seen, HostReadings& readings) {
 
 // What a file holds. Empty where there is none, or where that was reported.
 template <class Parse>
-auto take(const Result<std::string>& text, const std::string& what, Report& report, Parse&& parse)
-    -> std::optional<std::decay_t<decltype(*parse(std::string_view()))>> {
+auto take(const Result<std::string_view>& text, const std::string& what, Report& report,
+          Parse&& parse) -> std::optional<std::decay_t<decltype(*parse(std::string_view()))>> {
   if (!text) {
     report.failed(text.error());
     return std::nullopt;
   }
-  auto parsed = parse(std::string_view(*text));
+  auto parsed = parse(*text);
   if (parsed) return std::move(*parsed);
   report.failed({Errc::malformed, 0, what + ": " + parsed.error().where});
   return std::nullopt;
@@ -144,16 +144,14 @@ Result<std::int64_t> parse_number(std::string_view text) {
 
 // What is read of the whole machine.
 struct Machine {
-  std::optional<kernel::SoftnetCounters> softnet;
+  std::optional<std::uint64_t> softnet_dropped, softnet_time_squeezed;
   std::optional<std::int64_t> rmem_max, wmem_max;
   std::optional<ClockState> clock;
 };
 
 void add_machine(const Machine& machine, HostReadings& readings) {
-  if (machine.softnet) {
-    readings.add(softnet_dropped, machine.softnet->dropped);
-    readings.add(softnet_time_squeezed, machine.softnet->time_squeezed);
-  }
+  readings.add(softnet_dropped, machine.softnet_dropped);
+  readings.add(softnet_time_squeezed, machine.softnet_time_squeezed);
   readings.add(rmem_max, machine.rmem_max);
   readings.add(wmem_max, machine.wmem_max);
   if (machine.clock) {
@@ -180,13 +178,12 @@ class HostCollector final : public Collector {
   void read(Devices& devices, Report& report) override {
     own_ = read_protocols(files_, report);
     read_frag_needed(report);
-    machine_.softnet = take(files_.read("softnet_stat"), "/proc/net/softnet_stat", report,
-                            kernel::parse_softnet_stat);
-    machine_.rmem_max = read_sysctl("rmem_max", report);
-    machine_.wmem_max = read_sysctl("wmem_max", report);
+    machine_.rmem_max = take(rmem_max_.read(), "net.core.rmem_max", report, parse_number);
+    machine_.wmem_max = take(wmem_max_.read(), "net.core.wmem_max", report, parse_number);
     machine_.clock = read_clock_state();
-    cpus_ = take(root_.read("proc/stat", 16 << 20), "/proc/stat", report, kernel::parse_stat)
+    cpus_ = take(stat_.read(16 << 20), "/proc/stat", report, kernel::parse_stat)
                 .value_or(std::vector<kernel::CpuTimes>());
+    read_softnet(report);
     read_throttles(report);
     read_cards(devices, report);
     read_others(devices, report);
@@ -239,9 +236,16 @@ class HostCollector final : public Collector {
     return ipv6 ? kernel::sum(*ipv4, *ipv6) : *ipv4;
   }
 
-  std::optional<std::int64_t> read_sysctl(const std::string& name, Report& report) const {
-    const auto path = "proc/sys/net/core/" + name;
-    return take(root_.read(path), "/" + path, report, parse_number);
+  void read_softnet(Report& report) {
+    const auto cpus =
+        take(files_.read("softnet_stat"), "/proc/net/softnet_stat", report,
+             [&](std::string_view text) { return kernel::parse_softnet_stat(text, cpus_); });
+    machine_.softnet_dropped = machine_.softnet_time_squeezed = std::nullopt;
+    if (!cpus) return;
+    softnet_dropped_.take(*cpus, &kernel::CpuSoftnet::dropped);
+    softnet_time_squeezed_.take(*cpus, &kernel::CpuSoftnet::time_squeezed);
+    machine_.softnet_dropped = softnet_dropped_.sum();
+    machine_.softnet_time_squeezed = softnet_time_squeezed_.sum();
   }
 
   void read_frag_needed(Report& report) {
@@ -254,9 +258,10 @@ class HostCollector final : public Collector {
   void read_throttles(Report& report) {
     if (throttles_at_ && *throttles_at_ + throttle_interval > advanced_) return;
     throttles_at_ = advanced_;
-    const auto count = kernel::read_core_throttles(root_, cpus_);
-    throttles_ = count ? std::optional(*count) : std::nullopt;
-    if (!count) report.failed(count.error());
+    const auto cpus = kernel::read_core_throttles(root_, cpus_);
+    if (cpus) throttle_sum_.take(*cpus, &kernel::CpuThrottles::count);
+    throttles_ = cpus ? std::optional(throttle_sum_.sum()) : std::nullopt;
+    if (!cpus) report.failed(cpus.error());
   }
 
   void read_cards(const Devices& devices, Report& report) {
@@ -310,6 +315,9 @@ class HostCollector final : public Collector {
 
   const Root& root_;
   kernel::NetFiles files_;
+  KeptFile stat_{root_, "proc/stat"};
+  KeptFile rmem_max_{root_, "proc/sys/net/core/rmem_max"};
+  KeptFile wmem_max_{root_, "proc/sys/net/core/wmem_max"};
   kernel::Netlink netlink_{kernel::WireGuardReader::open_own_netlink(), NETLINK_ROUTE};
   kernel::Underlay underlay_{netlink_};
   Clock::time_point advanced_{};  // when the last advance was
@@ -322,6 +330,8 @@ class HostCollector final : public Collector {
   std::optional<kernel::CpuLoad> load_;
   std::optional<Clock::time_point> throttles_at_, cards_at_;
   std::optional<std::uint64_t> throttles_;
+  kernel::CpuSum<std::uint64_t> throttle_sum_;
+  kernel::CpuSum<std::uint32_t> softnet_dropped_, softnet_time_squeezed_;
   std::vector<std::uint32_t> links_;  // of the underlay
   std::vector<unsigned> numbers_;     // their cards' interrupts
   std::vector<kernel::CountedInterrupt> interrupts_, told_interrupts_;

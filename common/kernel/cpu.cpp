@@ -123,9 +123,9 @@ std::optional<CpuLoad> derive_load(std::span<const CpuTimes> before,
   return load;
 }
 
-Result<std::uint64_t> read_core_throttles(const Root& root, std::span<const CpuTimes> cpus) {
-  std::uint64_t total = 0;
-  bool any = false;
+Result<std::vector<CpuThrottles>> read_core_throttles(const Root& root,
+                                                      std::span<const CpuTimes> cpus) {
+  std::vector<CpuThrottles> throttles;
   for (const auto& cpu : cpus) {
     const auto path = "sys/devices/system/cpu/cpu" + std::to_string(cpu.cpu) +
                       "/thermal_throttle/core_throttle_count";
@@ -134,11 +134,10 @@ Result<std::uint64_t> read_core_throttles(const Root& root, std::span<const CpuT
     if (!text) return text.error();
     const auto count = text::to_number<std::uint64_t>(text::trim(*text));
     if (!count) return malformed(root.full_path(path).string() + ": no number");
-    total += *count;
-    any = true;
+    throttles.push_back({cpu.cpu, *count});
   }
-  if (!any) return Error{Errc::absent, 0, "core_throttle_count"};
-  return total;
+  if (throttles.empty()) return Error{Errc::absent, 0, "core_throttle_count"};
+  return throttles;
 }
 
 Result<InterruptCounts> parse_per_cpu_count(std::string_view text) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <span>
 #include <string_view>
@@ -35,10 +36,40 @@ struct CpuLoad {
 // Between two readings. Empty where no CPU is in both, or no time passed.
 std::optional<CpuLoad> derive_load(std::span<const CpuTimes> before, std::span<const CpuTimes> now);
 
-// Times that the cores were slowed by heat: the sum over these CPUs of
-// thermal_throttle/core_throttle_count. absent where the machine does not count it (other than
-// Intel, or virtual).
-Result<std::uint64_t> read_core_throttles(const Root& root, std::span<const CpuTimes> cpus);
+// A counter that each CPU has, as one: the sum neither goes back nor jumps when CPUs are put off
+// and on. `Count` is as wide as the kernel's, which may wrap.
+template <class Count>
+class CpuSum {
+ public:
+  // A reading of the CPUs that are on: things with a member `cpu`, and one that is the count.
+  template <class Cpus, class Cpu>
+  void take(const Cpus& cpus, Count Cpu::*count) {
+    const bool first = last_.empty();
+    for (const Cpu& one : cpus) {
+      const Count now = one.*count;
+      // What one that comes later counted before is from before its time.
+      auto& last = last_.try_emplace(one.cpu, first ? Count{0} : now).first->second;
+      sum_ += static_cast<Count>(now - last);
+      last = now;
+    }
+  }
+  std::uint64_t sum() const { return sum_; }
+
+ private:
+  std::map<unsigned, Count> last_;  // by CPU
+  std::uint64_t sum_ = 0;
+};
+
+struct CpuThrottles {
+  unsigned cpu = 0;
+  std::uint64_t count = 0;
+  friend bool operator==(const CpuThrottles&, const CpuThrottles&) = default;
+};
+
+// Times that each of these CPUs was slowed by heat (thermal_throttle/core_throttle_count). absent
+// where the machine does not count it (other than Intel, or virtual).
+Result<std::vector<CpuThrottles>> read_core_throttles(const Root& root,
+                                                      std::span<const CpuTimes> cpus);
 
 // Interrupts of each CPU; each count wraps at 2^32.
 using InterruptCounts = std::vector<std::uint32_t>;

@@ -9,13 +9,15 @@
 
 namespace wgvitals::kernel {
 
-namespace {
-constexpr std::size_t largest = 16 << 20;
+Result<std::string_view> NetFiles::read(const std::string& name, std::size_t limit) {
+  if (!netns_.empty()) return read_beyond(name, limit);
+  auto known = own_.find(name);
+  if (known == own_.end()) known = own_.try_emplace(name, root_, "proc/net/" + name).first;
+  return known->second.read(limit);
 }
 
-Result<std::string> NetFiles::read(const std::string& name) {
-  if (netns_.empty()) return root_.read("proc/net/" + name, largest);
-  auto& file = files_.try_emplace(name).first->second;
+Result<std::string_view> NetFiles::read_beyond(const std::string& name, std::size_t limit) {
+  auto& [file, text] = beyond_[name];
   // Not /proc/net, which is the main thread's.
   const auto path = "/proc/thread-self/net/" + name;
   if (!file) {
@@ -27,12 +29,12 @@ Result<std::string> NetFiles::read(const std::string& name) {
     if (!opened) return opened.error();
     file = std::move(*opened);
   }
-  std::string text;
+  text.clear();
   char block[4096];
-  while (text.size() <= largest) {
+  while (text.size() <= limit) {
     const auto size = ::pread(file.get(), block, sizeof block, static_cast<off_t>(text.size()));
     if (size < 0) return Error{errc_of_file(errno), errno, path};
-    if (size == 0) return text;
+    if (size == 0) return std::string_view(text);
     text.append(block, static_cast<std::size_t>(size));
   }
   return Error{Errc::malformed, 0, path + ": too large"};

@@ -1,9 +1,11 @@
 // Files of /proc/net, as our own network namespace or another shows them.
 #pragma once
 
+#include <cstddef>
 #include <filesystem>
 #include <map>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "common/base/fd.h"
@@ -12,8 +14,8 @@
 
 namespace wgvitals::kernel {
 
-// Another namespace's are opened once by a thread inside (setns(2), which needs CAP_SYS_ADMIN) and
-// then read from here: what a file of /proc/net shows is settled when it is opened. That keeps the
+// Opened once: what a file of /proc/net shows is settled then. Another namespace's are opened by a
+// thread inside (setns(2), which needs CAP_SYS_ADMIN) and then read from here. That keeps the
 // namespace alive, so the owner forgets this when the namespace's name is gone. One thread.
 class NetFiles {
  public:
@@ -21,13 +23,22 @@ class NetFiles {
   explicit NetFiles(const Root& root, std::filesystem::path netns = {})
       : root_(root), netns_(std::move(netns)) {}
 
-  // The whole of /proc/net/<name>. absent where the namespace has none.
-  Result<std::string> read(const std::string& name);
+  // The whole of /proc/net/<name>, valid until it is read again. absent where the namespace has
+  // none, malformed where it is larger than `limit` bytes.
+  Result<std::string_view> read(const std::string& name, std::size_t limit = 1 << 20);
 
  private:
+  struct Beyond {
+    Fd file;
+    std::string text;
+  };
+
+  Result<std::string_view> read_beyond(const std::string& name, std::size_t limit);
+
   const Root& root_;
   std::filesystem::path netns_;
-  std::map<std::string, Fd> files_;
+  std::map<std::string, KeptFile> own_;
+  std::map<std::string, Beyond> beyond_;
 };
 
 }  // namespace wgvitals::kernel

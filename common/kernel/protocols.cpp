@@ -105,23 +105,28 @@ Result<ProtocolCounters> parse_snmp6(std::string_view text) {
   return counters;
 }
 
-Result<SoftnetCounters> parse_softnet_stat(std::string_view text) {
-  SoftnetCounters counters;
-  bool any = false;
+Result<std::vector<CpuSoftnet>> parse_softnet_stat(std::string_view text,
+                                                   std::span<const CpuTimes> on) {
+  constexpr std::size_t dropped = 1, time_squeezed = 2, needed = 3, cpu = 12;
+  std::vector<CpuSoftnet> cpus;
   while (auto line = text::next_line(text)) {
-    std::array<std::uint32_t, 3> numbers{};
-    for (auto& number : numbers) {
+    std::array<std::uint32_t, cpu + 1> numbers{};
+    std::size_t columns = 0;
+    while (columns < numbers.size()) {
       const auto word = text::next_word(*line);
-      const auto parsed = text::to_number<std::uint32_t>(word.value_or(""), 16);
-      if (!parsed) return malformed("a line without three hexadecimal numbers");
-      number = *parsed;
+      const auto number = text::to_number<std::uint32_t>(word.value_or(""), 16);
+      if (!number) break;
+      numbers[columns++] = *number;
     }
-    counters.dropped += numbers[1];
-    counters.time_squeezed += numbers[2];
-    any = true;
+    if (columns < needed) return malformed("a line without three hexadecimal numbers");
+    const auto place = cpus.size();
+    const auto number = columns > cpu       ? numbers[cpu]
+                        : place < on.size() ? on[place].cpu
+                                            : static_cast<unsigned>(place);
+    cpus.push_back({number, numbers[dropped], numbers[time_squeezed]});
   }
-  if (!any) return malformed("it is empty");
-  return counters;
+  if (cpus.empty()) return malformed("it is empty");
+  return cpus;
 }
 
 }  // namespace wgvitals::kernel

@@ -6,9 +6,12 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <span>
 #include <string_view>
+#include <vector>
 
 #include "common/base/result.h"
+#include "common/kernel/cpu.h"
 
 namespace wgvitals::kernel {
 
@@ -39,16 +42,19 @@ Result<ProtocolCounters> parse_snmp(std::string_view text);
 // "Udp6RcvbufErrors                	0", a line each.
 Result<ProtocolCounters> parse_snmp6(std::string_view text);
 
-// Sums over all CPUs.
-struct SoftnetCounters {
-  std::uint64_t dropped = 0;        // the CPU's queue was full (net.core.netdev_max_backlog)
-  std::uint64_t time_squeezed = 0;  // work was left when the budget was used up
-  friend bool operator==(const SoftnetCounters&, const SoftnetCounters&) = default;
+struct CpuSoftnet {
+  unsigned cpu = 0;
+  std::uint32_t dropped = 0;        // its queue was full (net.core.netdev_max_backlog)
+  std::uint32_t time_squeezed = 0;  // work was left when the budget was used up
+  friend bool operator==(const CpuSoftnet&, const CpuSoftnet&) = default;
 };
 
 // A line for each CPU that is on, in hexadecimal: packets, dropped, time_squeeze, and as many more
 // as the kernel has: 9 columns, 10, 11, 13 and 15 have been seen; new ones are put behind.
 //   0098af30 00000000 00000001 00000000 00000000 ...
-Result<SoftnetCounters> parse_softnet_stat(std::string_view text);
+// Since Linux 5.10 the 13th is the CPU's number. Before, its place among those that are on tells
+// which it is: the lines of /proc/stat.
+Result<std::vector<CpuSoftnet>> parse_softnet_stat(std::string_view text,
+                                                   std::span<const CpuTimes> on);
 
 }  // namespace wgvitals::kernel

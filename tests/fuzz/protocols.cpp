@@ -52,7 +52,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto snmp = kernel::parse_snmp(text);
   const auto snmp6 = kernel::parse_snmp6(text);
   if (snmp && snmp6) (void)kernel::sum(*snmp, *snmp6);
-  (void)kernel::parse_softnet_stat(text);
+  (void)kernel::parse_softnet_stat(text, {});
   fuzz::Bytes in(data, size);
   fuzz::parse_what_was_built(in);
   return 0;

@@ -60,15 +60,35 @@ TEST(DeriveLoad, PassesOverWhatCannotBeCompared) {
   EXPECT_FALSE(derive_load({}, later));
 }
 
-TEST(CoreThrottles, AreSummedUp) {
+TEST(CoreThrottles, AreTheCpus) {
   test::TempRoot top;
   const CpuTimes cpus[] = {{0, 0, 0, 0}, {1, 0, 0, 0}, {2, 0, 0, 0}};
   EXPECT_EQ(read_core_throttles(top.root(), cpus).error().code, Errc::absent);
   top.with("sys/devices/system/cpu/cpu0/thermal_throttle/core_throttle_count", "5\n");
   top.with("sys/devices/system/cpu/cpu2/thermal_throttle/core_throttle_count", "37\n");
-  EXPECT_EQ(*read_core_throttles(top.root(), cpus), 42u);
+  EXPECT_THAT(*read_core_throttles(top.root(), cpus),
+              ElementsAre(CpuThrottles{0, 5}, CpuThrottles{2, 37}));
   top.with("sys/devices/system/cpu/cpu1/thermal_throttle/core_throttle_count", "hot\n");
   EXPECT_EQ(read_core_throttles(top.root(), cpus).error().code, Errc::malformed);
+}
+
+// As SMT is put off and on.
+TEST(CpuSum, KeepsWhatACpuThatIsOffCounted) {
+  struct Seen {
+    unsigned cpu;
+    std::uint32_t count;
+  };
+  CpuSum<std::uint32_t> sum;
+  const auto take = [&](std::vector<Seen> cpus) {
+    sum.take(cpus, &Seen::count);
+    return sum.sum();
+  };
+  EXPECT_EQ(take({{0, 10}, {1, 500}}), 510u);
+  EXPECT_EQ(take({{0, 11}}), 511u);
+  EXPECT_EQ(take({{0, 12}, {1, 503}}), 515u);
+  EXPECT_EQ(take({{0, 12}, {1, 503}, {2, 7000}}), 515u) << "counted before it was seen";
+  EXPECT_EQ(take({{0, 12}, {1, 503}, {2, 7001}}), 516u);
+  EXPECT_EQ(take({{0, 2}}), 516u + 0xffff'fff6ull) << "across 2^32";
 }
 
 TEST(PerCpuCount, IsAListOfNumbers) {

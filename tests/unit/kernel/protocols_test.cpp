@@ -133,21 +133,26 @@ TEST(ProtocolCounters, AddUp) {
 }
 
 // Kernels with 9, 11, 13 and 15 columns.
-TEST(ParseSoftnetStat, SumsUpTheCpusOfEveryKernel) {
+TEST(ParseSoftnetStat, TellsTheCpusOfEveryKernel) {
   const std::string front = "0098af30 000000f0 00000001 ";
   const std::string other = "0088235f 00000001 0000000a ";
+  const CpuTimes on[] = {{0, 0, 0, 0}, {5, 0, 0, 0}};
   for (const int more : {6, 8, 10, 12}) {
     std::string rest;
     for (int i = 0; i < more; ++i) rest += "00000007 ";
-    const auto parsed = parse_softnet_stat(front + rest + "\n" + other + rest + "\n");
+    const auto parsed = parse_softnet_stat(front + rest + "\n" + other + rest + "\n", on);
     ASSERT_TRUE(parsed);
-    EXPECT_EQ(*parsed, (SoftnetCounters{0xf1, 0xb})) << more;
+    const unsigned first = more < 10 ? 0 : 7, second = more < 10 ? 5 : 7;
+    EXPECT_EQ(*parsed, (std::vector<CpuSoftnet>{{first, 0xf0, 1}, {second, 1, 0xa}})) << more;
   }
+  const auto parsed = parse_softnet_stat(front + "\n" + other + "\n", {});
+  ASSERT_TRUE(parsed);
+  EXPECT_EQ(*parsed, (std::vector<CpuSoftnet>{{0, 0xf0, 1}, {1, 1, 0xa}}));
 }
 
 TEST(ParseSoftnetStat, RefusesWhatIsDamaged) {
   for (const auto* text : {"", "1 2\n", "1 2 x\n", "1 2 100000000\n", "1 2 3\n\n"}) {
-    EXPECT_FALSE(parse_softnet_stat(text)) << text;
+    EXPECT_FALSE(parse_softnet_stat(text, {})) << text;
   }
 }
 
