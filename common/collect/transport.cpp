@@ -1,20 +1,18 @@
 // The UDP sockets that tunnels' packets come and go by.
 
-#include <linux/netlink.h>
-
-#include <algorithm>
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "common/collect/collector.h"
+#include "common/kernel/module.h"
 #include "common/kernel/namespace.h"
-#include "common/kernel/net_files.h"
 #include "common/kernel/udp_sockets.h"
-#include "common/kernel/wireguard.h"
 
 namespace wgvitals::collect {
 namespace {
@@ -45,64 +43,17 @@ constexpr const Family* families[] = {&sockets};
 
 // 2. From values to values, from values to records.
 
-// The sockets of one port, together.
-struct Port {
-  std::uint16_t number = 0;
-  std::optional<UdpSocket> sum;
-};
-
-template <class Number>
-void add(std::optional<Number>& sum, const std::optional<Number>& more) {
-  if (more) sum = sum.value_or(0) + *more;
-}
-
-void add(Port& port, const UdpSocket& socket) {
-  auto& sum = port.sum ? *port.sum : port.sum.emplace();
-  sum.rx_queue_bytes += socket.rx_queue_bytes;
-  sum.tx_queue_bytes += socket.tx_queue_bytes;
-  add(sum.rcvbuf_bytes, socket.rcvbuf_bytes);
-  add(sum.drops, socket.drops);
-}
-
-// The ports that are asked for, in order.
-using Ports = std::vector<Port>;
-
-template <class Some>
-auto* find_port(Some& ports, std::uint16_t number) {
-  const auto found =
-      std::lower_bound(ports.begin(), ports.end(), number,
-                       [](const Port& port, std::uint16_t wanted) { return port.number < wanted; });
-  using Found = decltype(&*found);
-  return found != ports.end() && found->number == number ? &*found : Found{nullptr};
+void emit_device(const SeenDevice& device, const UdpSocket& seen, Sink& sink) {
+  Readings<std::size(metrics)> readings;
+  readings.add(rx_queue, seen.rx_queue_bytes);
+  readings.add(tx_queue, seen.tx_queue_bytes);
+  readings.add(rcvbuf, seen.rcvbuf_bytes);
+  readings.add(drops, seen.drops);
+  const Label whose[] = {{&device_label, device.name}, {&netns_label, device.netns}};
+  sink.take(Record{sockets, whose, readings});
 }
 
 // 3. The collector.
-
-// The sockets of one network namespace.
-class Sockets {
- public:
-  // `path` empty: our own.
-  Sockets(const Root& root, const std::filesystem::path& path)
-      : diag_(path.empty() ? kernel::WireGuardReader::open_own_netlink()
-                           : kernel::open_netlink_in(path),
-              NETLINK_SOCK_DIAG),
-        files_(root, path) {}
-
-  Result<Done> read(bool by_diag, Ports& ports) {
-    const kernel::TakeUdpSocket take = [&](const UdpSocket& socket) {
-      if (auto* port = find_port(ports, socket.port)) add(*port, socket);
-    };
-    if (by_diag) {
-      auto dumped = kernel::read_udp_sockets(diag_, take);
-      if (dumped || dumped.error().code != Errc::absent) return dumped;
-    }
-    return kernel::read_udp_tables(files_, take);
-  }
-
- private:
-  kernel::Netlink diag_;
-  kernel::NetFiles files_;
-};
 
 class TransportCollector final : public Collector {
  public:
@@ -123,10 +74,9 @@ class TransportCollector final : public Collector {
     std::erase_if(spaces_, [](const auto& space) {
       return !space.first.empty() && space.second.ports.empty();
     });
-    if (spaces_.empty() || spaces_.begin()->second.ports.empty()) return;  // "" is the first
-    const bool by_diag = kernel::is_udp_diag_there(root_);
     for (auto& [name, space] : spaces_) {
-      if (const auto seen = read(name, space, by_diag); !seen) {
+      if (space.ports.empty()) continue;
+      if (const auto seen = read(name, space); !seen) {
         space.ports.clear();
         auto error = seen.error();
         error.where =
@@ -147,13 +97,12 @@ class TransportCollector final : public Collector {
  private:
   struct Space {
     std::uint64_t inode = 0;  // of another namespace
-    std::unique_ptr<Sockets> sockets;
-    Ports ports;
+    std::optional<kernel::UdpSockets> sockets;
+    std::vector<kernel::UdpPort> ports;
   };
 
-  Result<Done> read(const std::string& name, Space& space, bool by_diag) {
-    std::sort(space.ports.begin(), space.ports.end(),
-              [](const Port& left, const Port& right) { return left.number < right.number; });
+  Result<Done> read(const std::string& name, Space& space) {
+    kernel::sort_once(space.ports);
     std::filesystem::path path;
     if (!name.empty()) {
       path = kernel::namespace_path(root_, name);
@@ -161,28 +110,19 @@ class TransportCollector final : public Collector {
       if (!inode) return inode.error();
       if (std::exchange(space.inode, *inode) != *inode) space.sockets.reset();
     }
-    if (!space.sockets) space.sockets = std::make_unique<Sockets>(root_, path);
-    return space.sockets->read(by_diag, space.ports);
+    if (!space.sockets) space.sockets.emplace(root_, udp_diag_, path);
+    return space.sockets->read(space.ports);
   }
 
   const UdpSocket* find(const std::string& netns, std::uint16_t number) const {
     const auto space = spaces_.find(netns);
     if (space == spaces_.end()) return nullptr;
-    const auto* port = find_port(space->second.ports, number);
+    const auto* port = kernel::find_port(std::span(space->second.ports), number);
     return port != nullptr && port->sum ? &*port->sum : nullptr;
   }
 
-  static void emit_device(const SeenDevice& device, const UdpSocket& seen, Sink& sink) {
-    Readings<std::size(metrics)> readings;
-    readings.add(rx_queue, seen.rx_queue_bytes);
-    readings.add(tx_queue, seen.tx_queue_bytes);
-    readings.add(rcvbuf, seen.rcvbuf_bytes);
-    readings.add(drops, seen.drops);
-    const Label whose[] = {{&device_label, device.name}, {&netns_label, device.netns}};
-    sink.take(Record{sockets, whose, readings});
-  }
-
   const Root& root_;
+  kernel::KernelModule udp_diag_{root_, "udp_diag"};
   std::map<std::string, Space> spaces_;  // by name; "": our own
 };
 

@@ -9,17 +9,20 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstring>
-#include <filesystem>
 #include <string>
 #include <utility>
 
 #include "common/base/text.h"
+#include "common/kernel/namespace.h"
+#include "common/kernel/wireguard.h"
 
 namespace wgvitals::kernel {
 namespace {
 
-constexpr unsigned unconnected = TCP_CLOSE;  // a UDP socket's state: this, or TCP_ESTABLISHED
+constexpr std::size_t largest_table = 256 << 10;  // about 2000 sockets, and 2 ms
+constexpr unsigned unconnected = TCP_CLOSE;       // a UDP socket's state: this, or TCP_ESTABLISHED
 
 // The kernel grows the array at its end.
 void take_memory(const nlattr& attribute, UdpSocket& socket) {
@@ -89,19 +92,30 @@ bool parse_udp_line(std::string_view line, const UdpColumns& columns, const Take
   return true;
 }
 
-Result<Done> dump(Netlink& diag, int family, const TakeUdpSocket& take) {
-  NetlinkRequest request(SOCK_DIAG_BY_FAMILY, NLM_F_DUMP);
+NetlinkRequest udp_request(std::uint16_t flags, int family, unsigned states,
+                           const inet_diag_sockid& which) {
+  NetlinkRequest request(SOCK_DIAG_BY_FAMILY, flags);
   auto& question = request.extra_header<inet_diag_req_v2>();
   question.sdiag_family = static_cast<std::uint8_t>(family);
   question.sdiag_protocol = IPPROTO_UDP;
   question.idiag_ext = 1u << (INET_DIAG_SKMEMINFO - 1);
-  question.idiag_states = 1u << unconnected;
-  return diag.ask(request, [&](const nlmsghdr& message) -> Result<Done> {
-    const auto socket = parse_udp_socket(message);
-    if (!socket) return socket.error();
-    take(*socket);
-    return Done{};
-  });
+  question.idiag_states = states;
+  question.id = which;
+  return request;
+}
+
+template <class Number>
+void add(std::optional<Number>& sum, const std::optional<Number>& more) {
+  if (more) sum = sum.value_or(0) + *more;
+}
+
+void add(UdpPort& port, const UdpSocket& socket) {
+  auto& sum = port.sum ? *port.sum : port.sum.emplace();
+  sum.port = socket.port;
+  sum.rx_queue_bytes += socket.rx_queue_bytes;
+  sum.tx_queue_bytes += socket.tx_queue_bytes;
+  add(sum.rcvbuf_bytes, socket.rcvbuf_bytes);
+  add(sum.drops, socket.drops);
 }
 
 }  // namespace
@@ -141,38 +155,41 @@ Result<Done> parse_udp_table(std::string_view text, const TakeUdpSocket& take) {
   return Done{};
 }
 
-bool is_udp_diag_there(const Root& root) {
-  const auto exists = [&](std::string_view path) {
-    std::error_code error;
-    return std::filesystem::exists(root.full_path(path), error);
-  };
-  if (exists("sys/module/udp_diag")) return true;
-  // A kernel without modules has no list of them, and cannot load what it does not contain. But the
-  // list may only be hidden, and then the rest of procfs is, too (its mount option subset=pid).
-  if (exists("proc/stat") && !exists("proc/modules")) return true;
-  const auto release = root.read("proc/sys/kernel/osrelease");
-  if (!release) return false;
-  const auto folder = "lib/modules/" + std::string(text::trim(*release));
-  const auto built_in = root.read(folder + "/modules.builtin");
-  return built_in && built_in->find("/udp_diag.ko") != std::string::npos;
-}
-
-Result<Done> read_udp_sockets(Netlink& diag, const TakeUdpSocket& take) {
+Result<Done> read_udp_port(Netlink& diag, std::uint16_t port, const TakeUdpSocket& take) {
   for (const int family : {AF_INET, AF_INET6}) {
-    const auto dumped = dump(diag, family, take);
+    // The kernel looks for who takes what comes to this port, and has exchanged the ends in some
+    // versions and not in others (net/ipv4/udp_diag.c, udp_dump_one).
+    inet_diag_sockid which{};
+    which.idiag_sport = which.idiag_dport = htons(port);
+    which.idiag_cookie[0] = which.idiag_cookie[1] = INET_DIAG_NOCOOKIE;
+    auto request = udp_request(0, family, 1u << unconnected, which);
+    const auto asked = diag.ask(request, [&](const nlmsghdr& message) -> Result<Done> {
+      const auto socket = parse_udp_socket(message);
+      if (!socket) return socket.error();
+      // One of IPv6 may take IPv4's packets, too: it is told as the answer for its own.
+      const auto& fixed = *static_cast<const inet_diag_msg*>(::mnl_nlmsg_get_payload(&message));
+      if (fixed.idiag_family == family) take(*socket);
+      return Done{};
+    });
     // IPv6 may be left out of the kernel.
-    if (!dumped && (family == AF_INET || dumped.error().code != Errc::absent)) {
-      return dumped.error();
-    }
+    const bool none = !asked && (asked.error().code == Errc::absent ||
+                                 (family == AF_INET6 && asked.error().number == EINVAL));
+    if (!asked && !none) return asked.error();
   }
   return Done{};
 }
 
-Result<Done> read_udp_tables(NetFiles& files, const TakeUdpSocket& take) {
+Result<Done> read_udp_tables(NetFiles& files, const KernelModule& udp_diag,
+                             const TakeUdpSocket& take) {
   bool any = false;
   for (const auto* name : {"udp", "udp6"}) {
-    const auto text = files.read(name);
+    const auto text = files.read(name, largest_table);
     if (!text && text.error().code == Errc::absent) continue;
+    if (!text && text.error().code == Errc::malformed) {
+      return Error{Errc::io, 0,
+                   std::string("/proc/net/") + name + " has too many to be read every time; " +
+                       udp_diag.advice()};
+    }
     if (!text) return text.error();
     any = true;
     if (const auto parsed = parse_udp_table(*text, take); !parsed) {
@@ -182,6 +199,56 @@ Result<Done> read_udp_tables(NetFiles& files, const TakeUdpSocket& take) {
   }
   if (!any) return Error{Errc::absent, 0, "/proc/net/udp"};
   return Done{};
+}
+
+void sort_once(std::vector<UdpPort>& ports) {
+  std::ranges::sort(ports, {}, &UdpPort::number);
+  const auto rest = std::ranges::unique(ports, {}, &UdpPort::number);
+  ports.erase(rest.begin(), rest.end());
+}
+
+const UdpPort* find_port(std::span<const UdpPort> ports, std::uint16_t number) {
+  const auto found = std::ranges::lower_bound(ports, number, {}, &UdpPort::number);
+  return found != ports.end() && found->number == number ? &*found : nullptr;
+}
+
+UdpSockets::UdpSockets(const Root& root, KernelModule& udp_diag, const std::filesystem::path& netns)
+    : module_(udp_diag),
+      diag_(netns.empty() ? WireGuardReader::open_own_netlink() : open_netlink_in(netns),
+            NETLINK_SOCK_DIAG),
+      files_(root, netns) {}
+
+Result<Done> UdpSockets::read(std::span<UdpPort> ports) {
+  for (auto& port : ports) port.sum.reset();
+  const auto by_diag = is_diag_there();
+  if (!by_diag) return by_diag.error();
+  if (*by_diag) {
+    for (auto& port : ports) {
+      auto asked = read_udp_port(diag_, port.number, [&](const auto& one) { add(port, one); });
+      if (!asked) return asked;
+    }
+    return Done{};
+  }
+  return read_udp_tables(files_, module_, [&](const UdpSocket& socket) {
+    const auto* port = find_port(ports, socket.port);
+    if (port != nullptr) add(ports[static_cast<std::size_t>(port - ports.data())], socket);
+  });
+}
+
+// A port without a socket is answered as a kernel without udp_diag answers, which a kernel without
+// modules may be; a dump is not. This one goes through all sockets and tells none, once.
+Result<bool> UdpSockets::is_diag_there() {
+  if (module_.look() != KernelModule::State::there) {
+    answers_.reset();
+    return false;
+  }
+  if (!answers_) {
+    auto request = udp_request(NLM_F_DUMP, AF_INET, 0, {});
+    const auto asked = diag_.ask(request, [](const nlmsghdr&) { return Done{}; });
+    if (!asked && asked.error().code != Errc::absent) return asked.error();
+    answers_ = asked.has_value();
+  }
+  return *answers_;
 }
 
 }  // namespace wgvitals::kernel

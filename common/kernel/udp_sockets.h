@@ -4,12 +4,16 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <optional>
+#include <span>
 #include <string_view>
+#include <vector>
 
 #include "common/base/files.h"
 #include "common/base/result.h"
+#include "common/kernel/module.h"
 #include "common/kernel/net_files.h"
 #include "common/kernel/netlink.h"
 
@@ -34,14 +38,43 @@ Result<UdpSocket> parse_udp_socket(const nlmsghdr& message);
 //   7: 0100007F:CA6C 00000000:0000 07 00000000:00000300 00:00000000 00000000     0 ... 12
 Result<Done> parse_udp_table(std::string_view text, const TakeUdpSocket& take);
 
-// May sock_diag be asked? A question about UDP makes the kernel load udp_diag where that is a
-// module, and reading loads none.
-bool is_udp_diag_there(const Root& root);
+// Those of one port that take from every address, as WireGuard's do; of both families. A question
+// about one costs the same however many sockets there are, a dump does not.
+Result<Done> read_udp_port(Netlink& diag, std::uint16_t port, const TakeUdpSocket& take);
 
-// Both families, a dump each, over a socket of NETLINK_SOCK_DIAG.
-Result<Done> read_udp_sockets(Netlink& diag, const TakeUdpSocket& take);
+// All of both families. absent where there is neither file; a failure where there are so many that
+// to read them again and again would cost too much, which `udp_diag` has advice for.
+Result<Done> read_udp_tables(NetFiles& files, const KernelModule& udp_diag,
+                             const TakeUdpSocket& take);
 
-// Both families. absent where there is neither file.
-Result<Done> read_udp_tables(NetFiles& files, const TakeUdpSocket& take);
+// The sockets of one port together. Empty: it has none.
+struct UdpPort {
+  std::uint16_t number = 0;
+  std::optional<UdpSocket> sum;
+};
+
+// In ascending order, each once.
+void sort_once(std::vector<UdpPort>& ports);
+
+// Null: not one of these, which are in ascending order.
+const UdpPort* find_port(std::span<const UdpPort> ports, std::uint16_t number);
+
+// The sockets of one network namespace, by the best way there is.
+class UdpSockets {
+ public:
+  // `netns` empty: our own. `udp_diag`: the module of this name. Both others outlive this.
+  UdpSockets(const Root& root, KernelModule& udp_diag, const std::filesystem::path& netns);
+
+  // Fills the sums of `ports`, which are in ascending order.
+  Result<Done> read(std::span<UdpPort> ports);
+
+ private:
+  Result<bool> is_diag_there();
+
+  KernelModule& module_;
+  Netlink diag_;
+  std::optional<bool> answers_;
+  NetFiles files_;
+};
 
 }  // namespace wgvitals::kernel

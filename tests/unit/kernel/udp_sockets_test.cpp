@@ -7,10 +7,13 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <cerrno>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "common/base/fd.h"
-#include "common/kernel/wireguard.h"
+#include "tests/support/answering_netlink.h"
 #include "tests/support/netlink_messages.h"
 #include "tests/support/temp_root.h"
 
@@ -19,14 +22,16 @@ namespace {
 
 using testing::Contains;
 using testing::ElementsAre;
+using testing::HasSubstr;
 using testing::IsEmpty;
 
-test::MessageBuilder socket_message(std::uint16_t port) {
+test::MessageBuilder socket_message(std::uint16_t port, int family = AF_INET,
+                                    std::uint32_t rx_queue = 768) {
   test::MessageBuilder builder(SOCK_DIAG_BY_FAMILY);
   inet_diag_msg fixed{};
-  fixed.idiag_family = AF_INET;
+  fixed.idiag_family = static_cast<std::uint8_t>(family);
   fixed.id.idiag_sport = htons(port);
-  fixed.idiag_rqueue = 768;
+  fixed.idiag_rqueue = rx_queue;
   fixed.idiag_wqueue = 512;
   builder.fixed(fixed);
   return builder;
@@ -99,66 +104,117 @@ TEST(ParseUdpTable, RefusesWhatIsDamaged) {
 TEST(ReadUdpTables, AreOfBothFamilies) {
   test::TempRoot top;
   const Root root = top.root();
+  KernelModule module(root, "udp_diag");
   NetFiles files(root);
   std::vector<UdpSocket> sockets;
   const auto take = [&](const UdpSocket& socket) { sockets.push_back(socket); };
-  EXPECT_EQ(read_udp_tables(files, take).error().code, Errc::absent);
+  EXPECT_EQ(read_udp_tables(files, module, take).error().code, Errc::absent);
   top.with("proc/net/udp", udp);
-  ASSERT_TRUE(read_udp_tables(files, take));  // IPv6 is switched off
+  ASSERT_TRUE(read_udp_tables(files, module, take));  // IPv6 is switched off
   EXPECT_EQ(sockets.size(), 1u);
   top.with("proc/net/udp6", udp6);
-  ASSERT_TRUE(read_udp_tables(files, take));
+  ASSERT_TRUE(read_udp_tables(files, module, take));
   EXPECT_EQ(sockets.size(), 3u);
   top.with("proc/net/udp6", "odd");
-  EXPECT_EQ(read_udp_tables(files, take).error().code, Errc::malformed);
+  EXPECT_EQ(read_udp_tables(files, module, take).error().code, Errc::malformed);
 }
 
-TEST(UdpDiag, IsAskedOnlyWhereNoModuleWouldBeLoaded) {
+TEST(ReadUdpTables, AreReadOnlyWhileTheyAreShort) {
   test::TempRoot top;
-  EXPECT_FALSE(is_udp_diag_there(top.root()));  // only processes are shown
-  top.with("proc/stat", "");
-  EXPECT_TRUE(is_udp_diag_there(top.root()));  // a kernel without modules
-  top.with("proc/modules", "wireguard 90112 0 - Live 0x0000000000000000\n");
-  EXPECT_FALSE(is_udp_diag_there(top.root()));
-  top.with("proc/sys/kernel/osrelease", "6.1.0-56-amd64\n");
-  top.with("lib/modules/6.1.0-56-amd64/modules.builtin", "kernel/net/ipv4/tcp_diag.ko\n");
-  EXPECT_FALSE(is_udp_diag_there(top.root()));
-  top.with("lib/modules/6.1.0-56-amd64/modules.builtin",
-           "kernel/net/ipv4/tcp_diag.ko\nkernel/net/ipv4/udp_diag.ko\n");
-  EXPECT_TRUE(is_udp_diag_there(top.root()));
-  test::TempRoot loaded;
-  loaded.with("proc/modules", "udp_diag 16384 0 - Live 0x0000000000000000\n");
-  loaded.with("sys/module/udp_diag/refcnt", "0\n");
-  EXPECT_TRUE(is_udp_diag_there(loaded.root()));
+  std::string many = udp;
+  while (many.size() < 300'000) many += udp6 + std::string(udp6).find('\n') + 1;
+  top.with("proc/net/udp", many).with("proc/modules", "");
+  const Root root = top.root();
+  KernelModule module(root, "udp_diag");
+  NetFiles files(root);
+  const auto read = read_udp_tables(files, module, [](auto&) {});
+  ASSERT_FALSE(read);
+  EXPECT_EQ(read.error().code, Errc::io);
+  EXPECT_THAT(read.error().where, HasSubstr("too many"));
+  EXPECT_THAT(read.error().where, HasSubstr("modprobe udp_diag"));
 }
 
-// The kernel that the tests run on: a socket of our own, seen both ways.
-TEST(ReadUdpSockets, SeesASocketBothWays) {
-  for (const int family : {AF_INET, AF_INET6}) {
-    const Fd socket(::socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+// A kernel that answers for each family in turn.
+std::vector<std::uint64_t> queues_told(std::vector<test::Answer> answers) {
+  test::AnsweringNetlink kernel(std::move(answers));
+  Netlink diag(kernel.opener(), NETLINK_SOCK_DIAG);
+  std::vector<std::uint64_t> queues;
+  const auto read = read_udp_port(
+      diag, 51820, [&](const UdpSocket& one) { queues.push_back(one.rx_queue_bytes); });
+  if (!read) queues = {static_cast<std::uint64_t>(-read.error().number)};
+  EXPECT_EQ(kernel.asked.size(), 2u);
+  return queues;
+}
+
+TEST(ReadUdpPort, AsksForOneOfEachFamily) {
+  const auto ipv4 = test::one(socket_message(51820, AF_INET, 1).message());
+  const auto ipv6 = test::one(socket_message(51820, AF_INET6, 2).message());
+  const auto none = test::refusal(ENOENT);
+  EXPECT_THAT(queues_told({ipv4, ipv6}), ElementsAre(1, 2));
+  EXPECT_THAT(queues_told({ipv6, ipv6}), ElementsAre(2)) << "one that takes both families";
+  EXPECT_THAT(queues_told({none, none}), IsEmpty());
+  EXPECT_THAT(queues_told({ipv4, test::refusal(EINVAL)}), ElementsAre(1)) << "no IPv6";
+  EXPECT_THAT(queues_told({ipv4, test::refusal(EPERM)}),
+              ElementsAre(static_cast<std::uint64_t>(-EPERM)));
+}
+
+// A socket of our own that takes from everywhere.
+struct Bound {
+  Bound(int family_, int only_ipv6)
+      : family(family_), socket(::socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0)) {
+    if (family == AF_INET6) {
+      EXPECT_EQ(::setsockopt(socket.get(), IPPROTO_IPV6, IPV6_V6ONLY, &only_ipv6, sizeof only_ipv6),
+                0);
+    }
     sockaddr_storage any{};
     any.ss_family = static_cast<sa_family_t>(family);
     socklen_t size = family == AF_INET ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
-    ASSERT_EQ(::bind(socket.get(), reinterpret_cast<sockaddr*>(&any), size), 0);
-    ASSERT_EQ(::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&any), &size), 0);
-    const auto port = ntohs(reinterpret_cast<sockaddr_in*>(&any)->sin_port);  // of both families
-    int room = 0;
-    socklen_t room_size = sizeof room;
-    ASSERT_EQ(::getsockopt(socket.get(), SOL_SOCKET, SO_RCVBUF, &room, &room_size), 0);
+    EXPECT_EQ(::bind(socket.get(), reinterpret_cast<sockaddr*>(&any), size), 0);
+    EXPECT_EQ(::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&any), &size), 0);
+    port = ntohs(reinterpret_cast<sockaddr_in*>(&any)->sin_port);  // of both families
+    int bytes = 0;
+    socklen_t bytes_size = sizeof bytes;
+    EXPECT_EQ(::getsockopt(socket.get(), SOL_SOCKET, SO_RCVBUF, &bytes, &bytes_size), 0);
+    room = static_cast<std::uint64_t>(bytes);
+  }
 
-    std::vector<UdpSocket> sockets;
-    const auto take = [&](const UdpSocket& one) { sockets.push_back(one); };
-    const Root root;
-    NetFiles files(root);
-    ASSERT_TRUE(read_udp_tables(files, take));
-    EXPECT_THAT(sockets, Contains(UdpSocket{port, 0, 0, std::nullopt, 0}));
-    if (!is_udp_diag_there(root)) continue;
-    sockets.clear();
-    Netlink diag(WireGuardReader::open_own_netlink(), NETLINK_SOCK_DIAG);
-    ASSERT_TRUE(read_udp_sockets(diag, take));
-    EXPECT_THAT(sockets, Contains(UdpSocket{port, 0, 0, static_cast<std::uint64_t>(room), 0}));
+  int family;
+  Fd socket;
+  std::uint16_t port = 0;
+  std::uint64_t room = 0;
+};
+
+// The kernel that the tests run on: sockets of our own, seen both ways.
+class OwnSockets : public testing::TestWithParam<std::pair<int, int>> {};
+
+TEST_P(OwnSockets, AreSeenBothWays) {
+  const Bound bound(GetParam().first, GetParam().second);
+  const Root root;
+  KernelModule module(root, "udp_diag");
+  NetFiles files(root);
+  std::vector<UdpSocket> sockets;
+  ASSERT_TRUE(
+      read_udp_tables(files, module, [&](const UdpSocket& one) { sockets.push_back(one); }));
+  EXPECT_THAT(sockets, Contains(UdpSocket{bound.port, 0, 0, std::nullopt, 0}));
+
+  const bool by_diag = module.look() == KernelModule::State::there;
+  UdpSockets all(root, module, {});
+  std::vector<UdpPort> ports{{1, {}}, {bound.port, {}}, {bound.port, {}}};
+  sort_once(ports);
+  ASSERT_EQ(ports.size(), 2u);
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_TRUE(all.read(ports));
+    const auto* port = find_port(ports, bound.port);
+    ASSERT_TRUE(port != nullptr && port->sum);
+    EXPECT_EQ(port->sum->drops, 0u);
+    EXPECT_EQ(port->sum->rcvbuf_bytes, by_diag ? std::optional(bound.room) : std::nullopt);
+    EXPECT_EQ(find_port(ports, 1)->sum, std::nullopt);
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(All, OwnSockets,
+                         testing::Values(std::pair(AF_INET, 0), std::pair(AF_INET6, 1),
+                                         std::pair(AF_INET6, 0)));
 
 }  // namespace
 }  // namespace wgvitals::kernel
