@@ -6,12 +6,19 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
+#include <filesystem>
+#include <memory>
 #include <set>
+#include <string>
 #include <utility>
 
 #include "common/collect/collector.h"
+#include "common/collect/walk_pace.h"
 #include "common/kernel/conntrack_flows.h"
+#include "common/kernel/module.h"
 #include "common/kernel/namespace.h"
+#include "common/kernel/udp_sockets.h"
 #include "common/kernel/wireguard.h"
 #include "common/model/label_names.h"
 
@@ -23,6 +30,7 @@ using config::Takes;
 using kernel::ConntrackCpu;
 using kernel::ConntrackTable;
 using kernel::PortFlows;
+using Clock = std::chrono::steady_clock;
 
 // 1. What is said. Names and types of the fields marked =T are Telegraf's.
 
@@ -205,18 +213,27 @@ void emit_flows(const PortFlows& seen, std::string_view device, std::string_view
 
 // A network namespace, and what was seen there last.
 struct Space {
-  Space(std::string its_name, std::uint64_t its_place, const kernel::OpenNetlink& open)
+  Space(const Root& root, kernel::KernelModule& udp_diag, const std::filesystem::path& path,
+        std::string its_name, std::uint64_t its_place)
       : name(std::move(its_name)),
         place(its_place),
-        netfilter(open, NETLINK_NETFILTER),
-        route(open, NETLINK_ROUTE) {}
+        netfilter(opener(path), NETLINK_NETFILTER),
+        route(opener(path), NETLINK_ROUTE),
+        sockets(root, udp_diag, path) {}
+
+  static kernel::OpenNetlink opener(const std::filesystem::path& path) {
+    return path.empty() ? kernel::WireGuardReader::open_own_netlink()
+                        : kernel::open_netlink_in(path);
+  }
 
   std::string name;  // empty: our own
   std::uint64_t place;
   kernel::Netlink netfilter, route;
+  kernel::UdpSockets sockets;
   std::optional<ConntrackTable> table;
   std::vector<ConntrackCpu> cpus;
-  std::vector<PortFlows> ports;  // in ascending order
+  std::vector<kernel::UdpPort> wanted;
+  std::vector<PortFlows> ports;  // those that have a socket here, in ascending order
 };
 
 // 3. The collector.
@@ -227,27 +244,37 @@ class ConntrackCollector final : public Collector {
       : root_(services.root),
         per_cpu_(settings.truth(per_cpu)),
         count_flows_(settings.truth(count_flows)),
-        flows_max_(static_cast<std::uint64_t>(settings.whole(flows_max))),
-        own_("", 0, kernel::WireGuardReader::open_own_netlink()) {}
+        flows_max_(static_cast<std::uint64_t>(settings.whole(flows_max))) {}
 
   bool is_sampled() const override { return false; }
 
   void read(Devices& devices, Report& report) override {
-    auto table = kernel::read_conntrack_table(root_);
+    auto table = files_.read_table();
     own_.table = kept(table, report);
     if (!own_.table) {
       others_.clear();
       return;
     }
-    ctnetlink_ = kernel::has_ctnetlink(root_);
+    has_ctnetlink_ = ctnetlink_.look() == kernel::KernelModule::State::there;
+    walked_ = {};
     read_own(devices, report);
     find_others(devices, report);
     for (auto& other : others_) read_other(*other, devices, report);
+    if (walked_.count() != 0) pace_.took(advanced_, walked_);
+  }
+
+  void advance(const Now& now, const Devices&, Peers&, Events&) override {
+    advanced_ = now.monotonic;
   }
 
   void emit(const Now&, const Devices& devices, const Peers&, Sink& sink) const override {
-    emit_space(own_, devices, sink);
-    for (const auto& other : others_) emit_space(*other, devices, sink);
+    emit_space(own_, sink);
+    for (const auto& other : others_) emit_space(*other, sink);
+    if (!own_.table) return;
+    for (const auto& device : devices.devices) {
+      const auto* port = find_flows(device);
+      if (port != nullptr) emit_flows(*port, device.name, device.netns, sink);
+    }
   }
 
  private:
@@ -263,7 +290,7 @@ class ConntrackCollector final : public Collector {
   void read_own(const Devices& devices, Report& report) {
     const auto trouble = read_by_netlink(own_, devices, report);
     if (own_.cpus.empty()) {
-      auto cpus = kernel::read_conntrack_cpus(root_);
+      auto cpus = files_.read_cpus();
       own_.cpus = kept(cpus, report).value_or(std::vector<ConntrackCpu>());
     }
     if (trouble && (own_.cpus.empty() || count_flows_)) report.failed(*trouble);
@@ -275,6 +302,7 @@ class ConntrackCollector final : public Collector {
     auto table = kernel::read_conntrack_table(space.netfilter);
     const bool denied = !table && table.error().code == Errc::denied;
     space.table = denied && !count_flows_ ? std::nullopt : kept(table, report);
+    space.ports.clear();
     if (!space.table) return;
     if (const auto trouble = read_by_netlink(space, devices, report)) report.failed(*trouble);
   }
@@ -283,7 +311,7 @@ class ConntrackCollector final : public Collector {
   std::optional<Error> read_by_netlink(Space& space, const Devices& devices, Report& report) {
     space.cpus.clear();
     space.ports.clear();
-    if (ctnetlink_) {
+    if (has_ctnetlink_) {
       auto cpus = kernel::read_conntrack_cpus(space.netfilter);
       if (!cpus && cpus.error().code != Errc::absent) return cpus.error();
       if (cpus) space.cpus = std::move(*cpus);
@@ -292,38 +320,58 @@ class ConntrackCollector final : public Collector {
     return std::nullopt;
   }
 
+  // A device that was moved into a namespace keeps its socket where it was made: perhaps here.
   void read_flows(Space& space, const Devices& devices, Report& report) {
+    space.wanted.clear();
     for (const auto& device : devices.devices) {
-      if (device.netns == space.name && device.listen_port != 0) {
-        space.ports.emplace_back().port = device.listen_port;
+      if (device.listen_port == 0) continue;
+      if (space.name.empty() || device.netns == space.name) {
+        space.wanted.push_back({device.listen_port, std::nullopt});
       }
     }
-    const auto by_port = [](const auto& a, const auto& b) { return a.port < b.port; };
-    std::sort(space.ports.begin(), space.ports.end(), by_port);
-    if (space.ports.empty()) return;
-    const auto counted = count_ports(space);
+    kernel::sort_once(space.wanted);
+    if (space.wanted.empty()) return;
+    const auto counted = count_ports(space, report);
     if (counted) return;
     space.ports.clear();
-    report.failed(counted.error());
+    report.failed({counted.error().code, counted.error().number,
+                   "conntrack_flows: " + counted.error().where});
   }
 
-  Result<Done> count_ports(Space& space) {
-    if (!ctnetlink_ || space.cpus.empty()) {
-      return Error{
-          Errc::io, 0,
-          "conntrack_flows: the kernel's module is not loaded: modprobe nf_conntrack_netlink"};
-    }
+  Result<Done> count_ports(Space& space, Report& report) {
+    if (!has_ctnetlink_ || space.cpus.empty()) return Error{Errc::io, 0, ctnetlink_.advice()};
     if (space.table->count > flows_max_) {
-      return Error{Errc::io, 0,
-                   "conntrack_flows: the table has more flows than conntrack_flows_max"};
+      return Error{Errc::io, 0, "the table has more flows than conntrack_flows_max"};
     }
-    return kernel::count_flows(space.netfilter, space.route, space.ports);
+    if (!pace_.is_due(advanced_)) {
+      report.noted({Errc::io, 0,
+                    "conntrack_flows: the kernel's walk through the flows of all namespaces is so "
+                    "long that it is not taken at each gather"});
+      return Done{};
+    }
+    if (auto read = space.sockets.read(space.wanted); !read) return read;
+    for (const auto& wanted : space.wanted) {
+      if (wanted.sum) space.ports.emplace_back().port = wanted.number;
+    }
+    const auto start = Clock::now();
+    auto counted = kernel::count_flows(space.netfilter, space.route, space.ports);
+    walked_ += Clock::now() - start;
+    return counted;
+  }
+
+  // Null: its socket was not seen.
+  const PortFlows* find_flows(const SeenDevice& device) const {
+    for (const auto& other : others_) {
+      if (other->name != device.netns) continue;
+      if (const auto* port = kernel::find_port(other->ports, device.listen_port)) return port;
+    }
+    return kernel::find_port(own_.ports, device.listen_port);
   }
 
   void find_others(const Devices& devices, Report& report) {
     std::set<std::string_view> names;
     for (const auto& device : devices.devices) {
-      if (ctnetlink_ && !device.netns.empty()) names.insert(device.netns);
+      if (has_ctnetlink_ && !device.netns.empty()) names.insert(device.netns);
     }
     std::erase_if(others_, [&](const auto& other) { return !names.contains(other->name); });
     for (const auto name : names) find_other(name, report);
@@ -342,26 +390,19 @@ class ConntrackCollector final : public Collector {
     }
     if (known != others_.end() && (*known)->place == *place) return;
     if (known != others_.end()) others_.erase(known);
-    others_.push_back(
-        std::make_unique<Space>(std::string(name), *place, kernel::open_netlink_in(path)));
+    others_.push_back(std::make_unique<Space>(root_, udp_diag_, path, std::string(name), *place));
   }
 
-  void emit_space(const Space& space, const Devices& devices, Sink& sink) const {
+  void emit_space(const Space& space, Sink& sink) const {
     if (!space.table) return;
     emit_table(*space.table, space.name, sink);
     const auto count = space.table->count;
     if (!space.cpus.empty()) {
       emit_counters(derive_total(space.cpus), count, "all", space.name, sink);
     }
-    if (per_cpu_) {
-      for (const auto& cpu : space.cpus) {
-        emit_counters(cpu, count, "cpu" + std::to_string(cpu.number), space.name, sink);
-      }
-    }
-    for (const auto& device : devices.devices) {
-      if (device.netns != space.name) continue;
-      const auto* port = kernel::find_port(space.ports, device.listen_port);
-      if (port != nullptr) emit_flows(*port, device.name, space.name, sink);
+    if (!per_cpu_) return;
+    for (const auto& cpu : space.cpus) {
+      emit_counters(cpu, count, "cpu" + std::to_string(cpu.number), space.name, sink);
     }
   }
 
@@ -369,9 +410,14 @@ class ConntrackCollector final : public Collector {
   bool per_cpu_;
   bool count_flows_;
   std::uint64_t flows_max_;
-  bool ctnetlink_ = false;
-  Space own_;
+  kernel::ConntrackFiles files_{root_};
+  kernel::KernelModule ctnetlink_{root_, "nf_conntrack_netlink"}, udp_diag_{root_, "udp_diag"};
+  bool has_ctnetlink_ = false;
+  Space own_{root_, udp_diag_, {}, "", 0};
   std::vector<std::unique_ptr<Space>> others_;
+  Clock::time_point advanced_{};  // when the last advance was
+  Clock::duration walked_{};      // in this read
+  WalkPace pace_;
 };
 
 std::unique_ptr<Collector> make(const Services& services, const config::Settings& settings) {

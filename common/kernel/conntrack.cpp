@@ -73,35 +73,36 @@ Error malformed(std::string_view what) {
   return {Errc::malformed, 0, "conntrack: " + std::string(what)};
 }
 
-// Hands every attribute, a number of 32 bits in the network's order, to `take`.
+// Hands every attribute to `take`: false where one that it knows has a wrong size.
 template <class Take>
 Result<Done> parse_numbers(const nlmsghdr& message, nfgenmsg& fixed, Take&& take) {
   if (::mnl_nlmsg_get_payload_len(&message) < sizeof fixed) return malformed("a message too short");
   fixed = *static_cast<const nfgenmsg*>(::mnl_nlmsg_get_payload(&message));
   bool sized = true;
-  const bool whole = for_each_attribute(
-      ::mnl_nlmsg_get_payload_offset(&message, sizeof fixed),
-      ::mnl_nlmsg_get_payload_len(&message) - MNL_ALIGN(sizeof fixed), [&](const nlattr& one) {
-        std::uint32_t number = 0;
-        if (get_attribute(one, number)) {
-          take(type_of(one), ntohl(number));
-        } else {
-          sized = false;
-        }
-        return sized;
-      });
+  const bool whole =
+      for_each_attribute(::mnl_nlmsg_get_payload_offset(&message, sizeof fixed),
+                         ::mnl_nlmsg_get_payload_len(&message) - MNL_ALIGN(sizeof fixed),
+                         [&](const nlattr& one) { return sized = take(one); });
   if (!sized) return malformed("a counter of a wrong size");
   if (!whole) return malformed("damaged attributes");
   return Done{};
 }
 
+// 32 bits in the network's order.
+template <class Number>
+bool get_number(const nlattr& attribute, Number& into) {
+  std::uint32_t number = 0;
+  if (!get_attribute(attribute, number)) return false;
+  into = ntohl(number);
+  return true;
+}
+
 Result<Done> parse_counters(const nlmsghdr& message, std::span<const Attribute> known,
                             ConntrackCpu& cpu) {
   nfgenmsg fixed{};
-  auto parsed = parse_numbers(message, fixed, [&](int type, std::uint32_t number) {
-    for (const auto& attribute : known) {
-      if (attribute.type == type) cpu.*attribute.counter = number;
-    }
+  auto parsed = parse_numbers(message, fixed, [&](const nlattr& one) {
+    const auto found = std::ranges::find(known, type_of(one), &Attribute::type);
+    return found == known.end() || get_number(one, cpu.*found->counter);
   });
   cpu.number = ntohs(fixed.res_id);
   return parsed;
@@ -130,26 +131,12 @@ Result<Done> ask_cpus(Netlink& netfilter, unsigned subsystem, unsigned command,
 
 constexpr std::string_view sysctl = "proc/sys/net/netfilter/nf_conntrack_";
 
-Result<std::uint64_t> read_number(const Root& root, std::string_view name) {
-  const auto path = std::string(sysctl) + std::string(name);
-  const auto text = root.read(path);
+Result<std::uint64_t> read_number(KeptFile& file, std::string_view name) {
+  const auto text = file.read();
   if (!text) return text.error();
   const auto number = text::to_number<std::uint64_t>(text::trim(*text));
-  if (!number) return malformed(path + " is no number");
+  if (!number) return malformed(std::string(sysctl) + std::string(name) + " is no number");
   return *number;
-}
-
-bool is_built_in(const Root& root) {
-  const auto release = root.read("proc/sys/kernel/osrelease");
-  if (!release) return false;
-  const auto list =
-      root.read("lib/modules/" + std::string(text::trim(*release)) + "/modules.builtin");
-  return list && list->find("/nf_conntrack_netlink.ko") != std::string::npos;
-}
-
-bool exists(const Root& root, std::string_view path) {
-  std::error_code unused;
-  return std::filesystem::exists(root.full_path(path), unused);
 }
 
 }  // namespace
@@ -170,20 +157,26 @@ Error conntrack_error(const Error& error) {
   return {error.code, error.number, "conntrack: " + error.where};
 }
 
-// A kernel that has no modules loads none, whatever it is asked.
-bool has_ctnetlink(const Root& root) {
-  return exists(root, "sys/module/nf_conntrack_netlink") || !exists(root, "proc/modules") ||
-         is_built_in(root);
-}
+ConntrackFiles::ConntrackFiles(const Root& root)
+    : count_(root, std::string(sysctl) + "count"),
+      max_(root, std::string(sysctl) + "max"),
+      buckets_(root, std::string(sysctl) + "buckets"),
+      cpus_(root, "proc/thread-self/net/stat/nf_conntrack") {}
 
-Result<ConntrackTable> read_conntrack_table(const Root& root) {
-  const auto count = read_number(root, "count");
+Result<ConntrackTable> ConntrackFiles::read_table() {
+  const auto count = read_number(count_, "count");
   if (!count) return count.error();
   ConntrackTable table;
   table.count = *count;
-  if (const auto max = read_number(root, "max")) table.max = *max;
-  if (const auto buckets = read_number(root, "buckets")) table.buckets = *buckets;
+  if (const auto max = read_number(max_, "max")) table.max = *max;
+  if (const auto buckets = read_number(buckets_, "buckets")) table.buckets = *buckets;
   return table;
+}
+
+Result<std::vector<ConntrackCpu>> ConntrackFiles::read_cpus() {
+  const auto text = cpus_.read();
+  if (!text) return text.error();
+  return parse_conntrack_cpus(*text);
 }
 
 Result<ConntrackTable> read_conntrack_table(Netlink& netfilter) {
@@ -207,21 +200,14 @@ Result<std::vector<ConntrackCpu>> read_conntrack_cpus(Netlink& netfilter) {
   return cpus;
 }
 
-Result<std::vector<ConntrackCpu>> read_conntrack_cpus(const Root& root) {
-  const auto text = root.read("proc/thread-self/net/stat/nf_conntrack");
-  if (!text) return text.error();
-  return parse_conntrack_cpus(*text);
-}
-
 Result<ConntrackTable> parse_conntrack_table(const nlmsghdr& message) {
   ConntrackTable table;
   bool counted = false;
   nfgenmsg fixed{};
-  const auto parsed = parse_numbers(message, fixed, [&](int type, std::uint32_t number) {
-    if (type == CTA_STATS_GLOBAL_MAX_ENTRIES) table.max = number;
-    if (type != CTA_STATS_GLOBAL_ENTRIES) return;
-    table.count = number;
-    counted = true;
+  const auto parsed = parse_numbers(message, fixed, [&](const nlattr& one) {
+    if (type_of(one) == CTA_STATS_GLOBAL_MAX_ENTRIES) return get_number(one, table.max);
+    if (type_of(one) != CTA_STATS_GLOBAL_ENTRIES) return true;
+    return counted = get_number(one, table.count);
   });
   if (!parsed) return parsed.error();
   if (!counted) return malformed("the kernel tells no count");

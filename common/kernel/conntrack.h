@@ -30,21 +30,28 @@ struct ConntrackCpu {
   Counter expect_new, expect_create, expect_delete;
 };
 
-// Is ctnetlink there? Only then may it be asked: a request to one that is not would load its
-// module.
-bool has_ctnetlink(const Root& root);
+// From sysctl and procfs, each file opened once: of the reading thread's network namespace.
+class ConntrackFiles {
+ public:
+  explicit ConntrackFiles(const Root& root);
 
-// Of the calling thread's network namespace, from sysctl; absent where conntrack is not loaded.
-Result<ConntrackTable> read_conntrack_table(const Root& root);
+  // absent where conntrack is not loaded.
+  Result<ConntrackTable> read_table();
 
-// Of the socket's network namespace. `buckets` is not told here.
+  // Numbered in their order. The file is absent from kernels without CONFIG_NF_CONNTRACK_PROCFS.
+  Result<std::vector<ConntrackCpu>> read_cpus();
+
+ private:
+  KeptFile count_, max_, buckets_, cpus_;
+};
+
+// Of the socket's network namespace. `buckets` is not told here. This and what follows is asked
+// only where ctnetlink is: a request to one that is not would load its module.
 Result<ConntrackTable> read_conntrack_table(Netlink& netfilter);
 
-// By CPU. Those of the socket's network namespace; denied without CAP_NET_ADMIN, absent where the
-// kernel has no ctnetlink. From procfs, those of the calling thread's; the CPUs are numbered in
-// their order, and the file is absent from kernels without CONFIG_NF_CONNTRACK_PROCFS.
+// By CPU, of the socket's network namespace. denied without CAP_NET_ADMIN, absent where the kernel
+// has no ctnetlink.
 Result<std::vector<ConntrackCpu>> read_conntrack_cpus(Netlink& netfilter);
-Result<std::vector<ConntrackCpu>> read_conntrack_cpus(const Root& root);
 
 // One answer to IPCTNL_MSG_CT_GET_STATS, _CT_GET_STATS_CPU, _EXP_GET_STATS_CPU. Of the last two the
 // counters are put into `cpu`, and its number.

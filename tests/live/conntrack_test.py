@@ -303,6 +303,17 @@ class FlowsTest(unittest.TestCase):
         own = [one for one in select(records, "conntrack") if "netns" not in one.tags]
         self.assertEqual(len(own), 2)
 
+    def test_a_device_moved_into_a_namespace(self):
+        """Its socket, and so its flows, stay where it was made."""
+        self.bed.host("beyond", own_sockets=False)
+        name = self.star.hub.name
+        self.here.run("ip", "link", "set", name, "netns", "beyond")
+        records = once(self.bed, config=toml(conntrack_flows=True, netns=["beyond"]))
+        (record,) = select(records, "wireguard_conntrack", device=name)
+        self.assertEqual((record.tags["netns"], record["flows"], record["unreplied"]), ("beyond", 3, 0))
+        (transport,) = select(records, "wireguard_transport", device=name)
+        self.assertGreater(transport["socket_rcvbuf_bytes"], 0)
+
 
 if __name__ == "__main__":
     bed.need({"nft": "nftables", "conntrack": "conntrack", "taskset": "util-linux", "sysctl": "procps"})

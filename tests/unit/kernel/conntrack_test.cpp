@@ -190,40 +190,23 @@ TEST(ParseConntrackCpus, RefusesARowUnlikeItsHeading) {
   }
 }
 
-TEST(ReadConntrackTable, FromSysctl) {
-  test::TempRoot files;
-  EXPECT_EQ(read_conntrack_table(files.root()).error().code, Errc::absent);
-  files.with("proc/sys/net/netfilter/nf_conntrack_count", "512\n");
-  auto table = read_conntrack_table(files.root());
+TEST(ConntrackFiles, TellTheTable) {
+  test::TempRoot top;
+  const Root root = top.root();
+  ConntrackFiles files(root);
+  EXPECT_EQ(files.read_table().error().code, Errc::absent);
+  top.with("proc/sys/net/netfilter/nf_conntrack_count", "512\n");
+  auto table = files.read_table();
   ASSERT_TRUE(table);
   EXPECT_EQ(table->count, 512u);
   EXPECT_FALSE(table->max || table->buckets);
-  files.with("proc/sys/net/netfilter/nf_conntrack_max", "2048\n")
+  top.with("proc/sys/net/netfilter/nf_conntrack_max", "2048\n")
       .with("proc/sys/net/netfilter/nf_conntrack_buckets", "1024\n");
-  table = read_conntrack_table(files.root());
+  table = files.read_table();
   EXPECT_EQ(table->max, 2048u);
   EXPECT_EQ(table->buckets, 1024u);
-  files.with("proc/sys/net/netfilter/nf_conntrack_count", "many\n");
-  EXPECT_EQ(read_conntrack_table(files.root()).error().code, Errc::malformed);
-}
-
-// A request to a ctnetlink that is not there would load its module.
-TEST(HasCtnetlink, KnowsItWithoutAsking) {
-  test::TempRoot files;
-  EXPECT_TRUE(has_ctnetlink(files.root())) << "a kernel without modules loads none";
-  files.with("proc/modules", "nf_conntrack 1 0 - Live 0x0\n");
-  EXPECT_FALSE(has_ctnetlink(files.root()));
-  files.with("proc/sys/kernel/osrelease", "6.1.0-9\n")
-      .with("lib/modules/6.1.0-9/modules.builtin", "kernel/net/netfilter/nf_conntrack.ko\n");
-  EXPECT_FALSE(has_ctnetlink(files.root()));
-  files.with(
-      "lib/modules/6.1.0-9/modules.builtin",
-      "kernel/net/netfilter/nf_conntrack.ko\nkernel/net/netfilter/nf_conntrack_netlink.ko\n");
-  EXPECT_TRUE(has_ctnetlink(files.root()));
-
-  test::TempRoot loaded;
-  loaded.with("proc/modules", "").with("sys/module/nf_conntrack_netlink/refcnt", "0\n");
-  EXPECT_TRUE(has_ctnetlink(loaded.root()));
+  top.with("proc/sys/net/netfilter/nf_conntrack_count", "many\n");
+  EXPECT_EQ(files.read_table().error().code, Errc::malformed);
 }
 
 // An answer of ctnetlink: attributes from `first` on, of these values.
@@ -255,6 +238,21 @@ TEST(ParseConntrackCpu, TakesEveryCounter) {
   EXPECT_EQ(cpu.expect_delete, 0x203u);
 }
 
+TEST(ParseConntrackCpu, PassesOverWhatIsNew) {
+  ConntrackCpu cpu;
+  const auto message = answer(0)
+                           .put(CTA_STATS_CHAIN_TOOLONG + 1, std::uint64_t{1})
+                           .put(CTA_STATS_DROP, htonl(7))
+                           .message();
+  ASSERT_TRUE(parse_conntrack_cpu(test::header_of(message), cpu));
+  EXPECT_EQ(cpu.drop, 7u);
+  const auto table = answer(0)
+                         .put(CTA_STATS_GLOBAL_ENTRIES, htonl(7))
+                         .put(CTA_STATS_GLOBAL_MAX_ENTRIES + 1, std::uint64_t{1})
+                         .message();
+  EXPECT_TRUE(parse_conntrack_table(test::header_of(table)));
+}
+
 TEST(ParseConntrackCpu, RefusesDamage) {
   ConntrackCpu cpu;
   const auto wrong_size = answer(0).put(CTA_STATS_DROP, std::uint16_t{1}).message();
@@ -272,6 +270,8 @@ TEST(ParseConntrackTable, WantsACount) {
   ASSERT_TRUE(table);
   EXPECT_EQ(table->count, 7u);
   EXPECT_EQ(table->max, 8u);
+  const auto wrong_size = answer(0).put(CTA_STATS_GLOBAL_ENTRIES, std::uint16_t{1}).message();
+  EXPECT_FALSE(parse_conntrack_table(test::header_of(wrong_size)));
   const auto none_told = answer(0).message();
   EXPECT_FALSE(parse_conntrack_table(test::header_of(none_told)));
 }
