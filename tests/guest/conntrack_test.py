@@ -38,7 +38,8 @@ class Conntrack(unittest.TestCase):
         self.assertNotIn("conntrack", self.result.text("missing/stderr"))
 
     def test_no_module_is_wanted(self):
-        self.assertEqual(self.result.text("wanted"), "")
+        for name in ("wanted_missing", "wanted"):
+            self.assertEqual(self.result.text(name), "", name)
 
     def test_without_ctnetlink(self):
         """The same from files, but the flows; what is missing for them is said."""

@@ -7,7 +7,6 @@ echo "$@" >>/out/wanted
 END
 chmod +x /run/modprobe
 echo /run/modprobe >/proc/sys/kernel/modprobe
-: >/out/wanted
 format=influx config=/conntrack.toml
 
 load wireguard
@@ -15,7 +14,9 @@ load dummy
 ip link set lo up
 device wg0
 ip link set wg0 up
+: >/out/wanted # what ip and wg wanted
 once missing
+cp /out/wanted /out/wanted_missing
 
 # Masquerading wants connection tracking. A peer that does not answer is sent a handshake.
 load nft_chain_nat
