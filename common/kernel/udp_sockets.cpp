@@ -220,14 +220,18 @@ UdpSockets::UdpSockets(const Root& root, KernelModule& udp_diag, const std::file
 
 Result<Done> UdpSockets::read(std::span<UdpPort> ports) {
   for (auto& port : ports) port.sum.reset();
-  const auto by_diag = is_diag_there();
-  if (!by_diag) return by_diag.error();
-  if (*by_diag) {
+  if (module_.look() != KernelModule::State::there) {
+    answers_.reset();
+  } else if (answers_.value_or(true)) {
     for (auto& port : ports) {
       auto asked = read_udp_port(diag_, port.number, [&](const auto& one) { add(port, one); });
       if (!asked) return asked;
     }
-    return Done{};
+    const bool any = std::ranges::any_of(ports, [](const auto& port) { return !!port.sum; });
+    auto answered = any || answers_ ? Result<bool>(true) : does_diag_answer();
+    if (!answered) return answered.error();
+    answers_ = *answered;
+    if (*answers_) return Done{};
   }
   return read_udp_tables(files_, module_, [&](const UdpSocket& socket) {
     const auto* port = find_port(ports, socket.port);
@@ -236,19 +240,12 @@ Result<Done> UdpSockets::read(std::span<UdpPort> ports) {
 }
 
 // A port without a socket is answered as a kernel without udp_diag answers, which a kernel without
-// modules may be; a dump is not. This one goes through all sockets and tells none, once.
-Result<bool> UdpSockets::is_diag_there() {
-  if (module_.look() != KernelModule::State::there) {
-    answers_.reset();
-    return false;
-  }
-  if (!answers_) {
-    auto request = udp_request(NLM_F_DUMP, AF_INET, 0, {});
-    const auto asked = diag_.ask(request, [](const nlmsghdr&) { return Done{}; });
-    if (!asked && asked.error().code != Errc::absent) return asked.error();
-    answers_ = asked.has_value();
-  }
-  return *answers_;
+// modules may be; a dump is not. This one goes through all sockets and tells none.
+Result<bool> UdpSockets::does_diag_answer() {
+  auto request = udp_request(NLM_F_DUMP, AF_INET, 0, {});
+  const auto asked = diag_.ask(request, [](const nlmsghdr&) { return Done{}; });
+  if (!asked && asked.error().code != Errc::absent) return asked.error();
+  return asked.has_value();
 }
 
 }  // namespace wgvitals::kernel

@@ -69,11 +69,11 @@ class UdpSockets {
   Result<Done> read(std::span<UdpPort> ports);
 
  private:
-  Result<bool> is_diag_there();
+  Result<bool> does_diag_answer();
 
   KernelModule& module_;
   Netlink diag_;
-  std::optional<bool> answers_;
+  std::optional<bool> answers_;  // empty: not known yet
   NetFiles files_;
 };
 
