@@ -203,8 +203,8 @@ Result<Done> read_udp_tables(NetFiles& files, const KernelModule& udp_diag,
 
 void sort_once(std::vector<UdpPort>& ports) {
   std::ranges::sort(ports, {}, &UdpPort::number);
-  const auto rest = std::ranges::unique(ports, {}, &UdpPort::number);
-  ports.erase(rest.begin(), rest.end());
+  const auto same = [](const auto& a, const auto& b) { return a.number == b.number; };
+  ports.erase(std::unique(ports.begin(), ports.end(), same), ports.end());
 }
 
 const UdpPort* find_port(std::span<const UdpPort> ports, std::uint16_t number) {
