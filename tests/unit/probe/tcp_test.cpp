@@ -301,7 +301,7 @@ TEST_F(TcpTest, ManyThatAreDeafLeaveTheHostItsDescriptors) {
   const Deaf deaf;
   const auto open = test::listen_on_loopback();
   auto waiting = target(deaf.port());
-  waiting.timeout = milliseconds(100);
+  waiting.timeout = milliseconds(500);
   waiting.pace.interval = seconds(60);
   std::vector<TcpTarget> targets(3 * Loop::most_places, waiting);
   targets.push_back(target(test::port_of(open)));
