@@ -17,14 +17,6 @@ nobody=(setpriv --reuid 65534 --regid 65534 --clear-groups)
 "${nobody[@]}" --inh-caps -all,+bpf,+perfmon --ambient-caps -all,+bpf,+perfmon \
   crypto_cpu_reader </dev/null >/out/with || true
 
-# The CPU time of each kernel thread, in nanoseconds.
-threads() {
-  local pid ns rest
-  for pid in $(cat /proc/2/task/2/children); do
-    if read -r ns rest <"/proc/$pid/schedstat"; then echo "$pid $ns"; fi
-  done 2>/dev/null >"/out/$1"
-}
-
 reader_start readings
 echo mono >$tracing/trace_clock
 echo 65536 >$tracing/buffer_size_kb
@@ -49,13 +41,17 @@ load=$!
 sleep 1
 reader_end
 reader_start again
-sleep 1
+threads again.threads.before
 reading
+sleep 2
+reading
+threads again.threads.after
 reader_end
 kill "$load"
 
-# The device goes to another namespace, and is counted there.
+# The device goes to another namespace, and is counted there, with its threads of NAPI.
 reader_start moved
+echo 1 >/sys/class/net/near/threaded
 ping -q -f -c 100 -w 20 10.97.0.2 >/dev/null
 ip netns add third
 ip link set near netns third

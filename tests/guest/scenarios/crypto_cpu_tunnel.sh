@@ -19,6 +19,15 @@ ip netns exec far wg setconf far /conf/far.conf
 ip -n far address add 10.97.0.2/24 dev far
 ip -n far link set far up
 
+# threads NAME: to /out/NAME the CPU time of each kernel thread that may work for a device, in nanoseconds.
+threads() {
+  local pid name ns rest
+  for pid in $(cat /proc/2/task/2/children); do
+    read -r name <"/proc/$pid/comm" && read -r ns rest <"/proc/$pid/schedstat" || continue
+    case $name in kworker/* | napi/*) echo "$pid $ns" ;; esac
+  done 2>/dev/null >"/out/$1"
+}
+
 # until_answered WHAT COUNT: until the reader has said so many such lines.
 until_answered() {
   local n
