@@ -18,8 +18,7 @@ def files() -> dict[str, str]:
     private = [configuration.key(source) for _ in range(2)]
     made = {"/kworker.toml": f"[[inputs.wgvitals]]\n{OPTIONS}crypto_per_cpu = true\n",
             "/renamed.toml": f"[[inputs.wgvitals]]\n{OPTIONS}",
-            **dict.fromkeys(("/denied.toml", "/bare.toml"),
-                            '[[inputs.wgvitals]]\ngather_wait = "10s"\nsample_interval = "0s"\n')}
+            "/denied.toml": '[[inputs.wgvitals]]\ngather_wait = "10s"\nsample_interval = "0s"\n'}
     for n, name in enumerate(("near", "far")):
         end = configuration.Configuration(0, f"PrivateKey = {configuration.text(private[n])}", "ListenPort = 51820")
         end.peer(f"Endpoint = 10.0.0.{2 - n}:51820", public_key=configuration.public(private[1 - n]),
@@ -103,11 +102,6 @@ class Kworker(unittest.TestCase):
         for name in ("wireguard_peer", "wireguard_underlay", "wireguard_transport", "wireguard_host"):
             self.assertIn(name, {line.name for line in lines})
         self.assertEqual({line.fields["success"] for line in lines if "success" in line.fields}, {1})
-
-    def test_without_the_library_for_ebpf(self):
-        [why] = [line.fields["method_reason"] for line in oracle.from_influx(self.result.text("bare"))
-                 if "method_reason" in line.fields]
-        self.assertRegex(why, r"^ebpf: libbpf\.so\.1: .*libbpf1")
 
     def test_no_threaded_napi(self):
         fields = oracle.merged(oracle.from_influx(self.result.text("loaded")), "wireguard_device", "name")["wg0",]

@@ -73,12 +73,3 @@ ping -q -f -c 300 -s 1300 -W 5 10.97.0.2 >/dev/null
 sleep 5
 gather denied
 execd_stop denied
-
-# One that may, but finds no libbpf.
-execd_start bare
-for ((n = 0; n < 100; n++)); do
-  gather bare
-  if grep -q method_reason /out/bare; then break; fi
-  sleep 0.1
-done
-execd_stop bare
