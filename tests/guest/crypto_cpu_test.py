@@ -15,6 +15,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import configuration
 import guest
 
+BUILT = pathlib.Path(os.environ.get("WGVITALS_BIN", guest.BUILD / "dev"))
 WORKS = {"wg_packet_encrypt_worker": "encrypt", "wg_packet_decrypt_worker": "decrypt",
          "wg_packet_tx_worker": "transmit", "wg_packet_handshake_send_worker": "handshake",
          "wg_packet_handshake_receive_worker": "handshake"}
@@ -33,8 +34,7 @@ def run_for(test: type[unittest.TestCase], scenario: str, files_too: dict[str, s
         end.peer(f"Endpoint = 10.0.0.{2 - n}:51820", public_key=configuration.public(private[1 - n]),
                  prefixes=["10.97.0.0/24"])
         files[f"/conf/{name}.conf"] = end.text
-    built = pathlib.Path(os.environ.get("WGVITALS_BIN", guest.BUILD / "dev"))
-    programs = {"/bin/crypto_cpu_reader": str(built / "tests/crypto_cpu_reader"), **guest.library("libbpf.so.1"),
+    programs = {"/bin/crypto_cpu_reader": str(BUILT / "tests/crypto_cpu_reader"), **guest.library("libbpf.so.1"),
                 **(programs_too or {})}
     return guest.run_for(test, scenario, files=files, programs=programs, timeout=400, **options)
 

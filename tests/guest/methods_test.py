@@ -1,5 +1,5 @@
 """The CPU time of a tunnel by both methods at once, as wgvitals-execd tells it: eBPF's is that of the kernel's own
-trace, the estimate by the workers' names is near it, and an idle tunnel takes nothing."""
+trace and of samples of the CPUs, the estimate by the workers' names is near it, and an idle tunnel takes nothing."""
 import pathlib
 import sys
 import unittest
@@ -23,6 +23,7 @@ class Methods(unittest.TestCase):
         files = {f"/{method}.toml": f"[[inputs.wgvitals]]\n{OPTIONS}crypto_ebpf = {ebpf}\n"
                  for method, ebpf in (("ebpf", "true"), ("kworker", "false"))}
         files["/python"] = f"{interpreter} {script}\n"
+        programs["/bin/work_sampler"] = str(crypto_cpu_test.BUILT / "tests/work_sampler")
         cls.result = crypto_cpu_test.run_for(cls, "methods", files, programs, kernel=cls.kernel)
 
     def fields(self, method: str, when: str) -> dict[str, dict]:
@@ -57,6 +58,16 @@ class Methods(unittest.TestCase):
               file=sys.stderr)
         self.assertGreater(estimate, 0.65 * exact)
         self.assertLess(estimate, 1.3 * exact)
+
+    def test_ebpf_is_as_samples_of_the_cpus(self):
+        """Which know nothing of the kernel's tracepoints."""
+        (begin, lost_before), (end, lost) = (
+            map(int, line.split()) for line in self.result.text("sampled").splitlines()[1:])
+        told = self.took("ebpf", "sampled.begin", "sampled.end")
+        print(f"ebpf / samples {told / (end - begin):.3f}, of {(end - begin) / 1e6:.0f} ms", file=sys.stderr)
+        self.assertEqual(lost, lost_before)
+        self.assertGreater(end - begin, 10**9)  # some hundred samples, or a thousand
+        self.assertAlmostEqual(told / (end - begin), 1, delta=0.1)
 
     def test_ebpf_is_as_the_trace(self):
         for line in self.result.text("trace.stats").splitlines():

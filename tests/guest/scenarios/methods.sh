@@ -1,11 +1,11 @@
 # Two wgvitals-execd beside each other, each of which measures a tunnel's CPU time by its own method: while it is idle,
-# under streams, and under one that the kernel's own trace of the same events is taken of. $python in /python runs
-# stream.py.
+# under streams, under some that the CPUs are sampled beside, and under one that the kernel's own trace of the same events
+# is taken of. $python in /python runs stream.py.
 . /tunnel.sh
 read -r python script </python
 tracing=/sys/kernel/tracing
 mount -t tracefs trace $tracing
-ip netns exec far "$python" -SB "$script" 4 &
+ip netns exec far "$python" -SB "$script" 6 &
 until ip netns exec far grep -qE ':1388 0+:0000 0A' /proc/net/tcp; do sleep 0.01; done # it listens
 
 declare -A execds triggers
@@ -38,6 +38,29 @@ both idle.end
 for n in 1 2 3; do "$python" -SB "$script" >>/out/took; done
 sleep 2
 both loaded
+
+mkfifo /run/sampled
+work_sampler </run/sampled >/out/sampled 2>&1 &
+sampler=$!
+exec {samples}>/run/sampled
+# sampled COUNT: until it has said so many lines.
+sampled() {
+  until [[ $(wc -l </out/sampled) -ge $1 ]]; do
+    kill -0 "$sampler"
+    sleep 0.1
+  done
+}
+sampled 1
+both sampled.begin
+echo >&"$samples"
+sampled 2
+for n in 1 2; do "$python" -SB "$script" >/dev/null; done
+sleep 0.5
+both sampled.end
+echo >&"$samples"
+sampled 3
+exec {samples}>&-
+wait "$sampler"
 
 echo mono >$tracing/trace_clock
 echo 65536 >$tracing/buffer_size_kb
