@@ -1,5 +1,5 @@
 """The CPU time of a tunnel by both methods at once, as wgvitals-execd tells it: eBPF's is that of the kernel's own
-trace and of samples of the CPUs, the estimate by the workers' names is near it, and an idle tunnel takes nothing."""
+trace and of samples of the CPU, the estimate by the workers' names is near it, and an idle tunnel takes nothing."""
 import pathlib
 import sys
 import unittest
@@ -24,7 +24,9 @@ class Methods(unittest.TestCase):
                  for method, ebpf in (("ebpf", "true"), ("kworker", "false"))}
         files["/python"] = f"{interpreter} {script}\n"
         programs["/bin/work_sampler"] = str(crypto_cpu_test.BUILT / "tests/work_sampler")
-        cls.result = crypto_cpu_test.run_for(cls, "methods", files, programs, kernel=cls.kernel)
+        # Counted: of a machine that others use, too, softirqs take another share of the workers' time.
+        cls.result = crypto_cpu_test.run_for(cls, "methods", files, programs, kernel=cls.kernel,
+                                             processors=guest.COUNTED)
 
     def fields(self, method: str, when: str) -> dict[str, dict]:
         """By device. Both ends are here, and their works take turns on the same workers: the estimate of their sum is
@@ -59,14 +61,14 @@ class Methods(unittest.TestCase):
         self.assertGreater(estimate, 0.65 * exact)
         self.assertLess(estimate, 1.3 * exact)
 
-    def test_ebpf_is_as_samples_of_the_cpus(self):
+    def test_ebpf_is_as_samples_of_the_cpu(self):
         """Which know nothing of the kernel's tracepoints."""
         (begin, lost_before), (end, lost) = (
             map(int, line.split()) for line in self.result.text("sampled").splitlines()[1:])
         told = self.took("ebpf", "sampled.begin", "sampled.end")
         print(f"ebpf / samples {told / (end - begin):.3f}, of {(end - begin) / 1e6:.0f} ms", file=sys.stderr)
         self.assertEqual(lost, lost_before)
-        self.assertGreater(end - begin, 10**9)  # some hundred samples, or a thousand
+        self.assertGreater(end - begin, 5 * 10**8)  # 2,000 samples
         self.assertAlmostEqual(told / (end - begin), 1, delta=0.1)
 
     def test_ebpf_is_as_the_trace(self):

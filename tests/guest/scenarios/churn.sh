@@ -21,7 +21,7 @@ appear() {
 forever vanish appear &
 churn=$!
 execd_start vanish strace -f -o /out/vanish.trace -e trace=recvmsg -e inject=recvmsg:delay_exit=15000
-gathers 12 0.8
+for ((asked = 1; asked <= 12; asked++)); do gather "vanish.$asked"; done
 execd_stop vanish
 for n in 1 2 3 4 5; do once "vanish_once$n"; done
 : >/run/vanish.done

@@ -1,11 +1,11 @@
 # Two wgvitals-execd beside each other, each of which measures a tunnel's CPU time by its own method: while it is idle,
-# under streams, under some that the CPUs are sampled beside, and under one that the kernel's own trace of the same events
+# under streams, under some that the CPU is sampled beside, and under one that the kernel's own trace of the same events
 # is taken of. $python in /python runs stream.py.
 . /tunnel.sh
 read -r python script </python
 tracing=/sys/kernel/tracing
 mount -t tracefs trace $tracing
-ip netns exec far "$python" -SB "$script" 6 &
+ip netns exec far "$python" -SB "$script" 11 &
 until ip netns exec far grep -qE ':1388 0+:0000 0A' /proc/net/tcp; do sleep 0.01; done # it listens
 
 declare -A execds triggers
@@ -35,7 +35,7 @@ both idle.begin
 sleep 5
 both idle.end
 # As long as several of the looks that the estimate is made of.
-for n in 1 2 3; do "$python" -SB "$script" >>/out/took; done
+for n in 1 2 3 4 5 6; do "$python" -SB "$script" >>/out/took; done
 sleep 2
 both loaded
 
@@ -54,7 +54,7 @@ sampled 1
 both sampled.begin
 echo >&"$samples"
 sampled 2
-for n in 1 2; do "$python" -SB "$script" >/dev/null; done
+for n in 1 2 3 4; do "$python" -SB "$script" >/dev/null; done
 sleep 0.5
 both sampled.end
 echo >&"$samples"
