@@ -168,7 +168,7 @@ std::unique_ptr<CryptoCpu> attached() {
   auto cpu = CryptoCpu::attach(Root(), CryptoCpu::Watch::all_workqueues);
   if (cpu) return std::move(*cpu);
 #ifdef WGVITALS_EBPF
-  const auto known = find_obstacle(Root(), "crypto_cpu");
+  const auto known = find_obstacle(Root(), "ebpf");
   EXPECT_TRUE(known) << to_text(cpu.error());
   if (known) {
     EXPECT_EQ(to_text(cpu.error()), to_text(*known));
@@ -275,7 +275,7 @@ TEST(CryptoCpuThread, SaysWhatItHasOrWhyNot) {
   }
   ASSERT_TRUE(read);
 #ifdef WGVITALS_EBPF
-  const auto known = find_obstacle(Root(), "crypto_cpu");
+  const auto known = find_obstacle(Root(), "ebpf");
   ASSERT_EQ(read->has_value(), !known) << to_text(read->error());
   if (known) {
     EXPECT_EQ(to_text(read->error()), to_text(*known));
