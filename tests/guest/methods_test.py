@@ -15,6 +15,8 @@ OPTIONS = 'gather_wait = "10s"\nsample_interval = "0s"\nnetns = ["far"]\n'
 
 class Methods(unittest.TestCase):
     kernel = "usual"
+    # Above works without the softirqs on top; since Linux 6.4 many more run on top of workers.
+    most_estimated = 1.3
 
     @classmethod
     def setUpClass(cls):
@@ -59,17 +61,20 @@ class Methods(unittest.TestCase):
         print(f"{speed:.0f} Mbit/s: ebpf {exact / 1e6:.0f} ms, kworker {estimate / 1e6:.0f} ms",
               file=sys.stderr)
         self.assertGreater(estimate, 0.65 * exact)
-        self.assertLess(estimate, 1.3 * exact)
+        self.assertLess(estimate, self.most_estimated * exact)
 
-    def test_ebpf_is_as_samples_of_the_cpu(self):
-        """Which know nothing of the kernel's tracepoints."""
-        (begin, lost_before), (end, lost) = (
-            map(int, line.split()) for line in self.result.text("sampled").splitlines()[1:])
-        told = self.took("ebpf", "sampled.begin", "sampled.end")
-        print(f"ebpf / samples {told / (end - begin):.3f}, of {(end - begin) / 1e6:.0f} ms", file=sys.stderr)
-        self.assertEqual(lost, lost_before)
-        self.assertGreater(end - begin, 5 * 10**8)  # 2,000 samples
-        self.assertAlmostEqual(told / (end - begin), 1, delta=0.1)
+    def test_they_are_as_samples_of_the_cpu(self):
+        """Which know nothing of the kernel's tracepoints, nor of threads' accounts: these have softirqs on top, too."""
+        begin, end = (map(int, line.split()) for line in self.result.text("sampled").splitlines()[1:])
+        works, with_softirqs, lost = (after - before for before, after in zip(begin, end))
+        told, estimate = (self.took(method, "sampled.begin", "sampled.end") for method in ("ebpf", "kworker"))
+        print(f"ebpf / samples {told / works:.3f}, of {works / 1e6:.0f} ms; "
+              f"kworker / samples with softirqs {estimate / with_softirqs:.3f}", file=sys.stderr)
+        self.assertEqual(lost, 0)
+        self.assertGreater(works, 5 * 10**8)  # 2,000 samples
+        self.assertAlmostEqual(told / works, 1, delta=0.1)
+        self.assertGreater(estimate, 0.65 * with_softirqs)
+        self.assertLess(estimate, 1.3 * with_softirqs)
 
     def test_ebpf_is_as_the_trace(self):
         for line in self.result.text("trace.stats").splitlines():

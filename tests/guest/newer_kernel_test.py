@@ -16,6 +16,7 @@ class Programs(crypto_cpu_test.CryptoCpu):
 
 class Methods(methods_test.Methods):
     kernel = "newer"
+    most_estimated = 1.6
 
 
 class Conntrack(conntrack_test.Conntrack):

@@ -1,7 +1,8 @@
 // work_sampler: looks at what each CPU does 4,000 times a second (perf_event_open(2), the
 // CPU's clock) and answers each line of its input with how many nanoseconds WireGuard's works took
-// since it said "sampling", without softirqs on top, and how many samples were lost. Knows nothing
-// of tracepoints: it goes by the functions on the kernel's stack, which take root to name.
+// since it said "sampling", without softirqs on top and with them, and how many samples were lost.
+// Knows nothing of tracepoints: it goes by the functions on the kernel's stack, which take root to
+// name.
 
 #include <linux/perf_event.h>
 #include <poll.h>
@@ -143,13 +144,22 @@ class Ring {
   std::uint64_t last_ = 0;  // when the last sample was
 };
 
-bool is_work(const Functions& functions, std::span<const std::uint64_t> stack) {
+struct Taken {
+  std::uint64_t works_ns = 0, with_softirqs_ns = 0;
+};
+
+void add(const Functions& functions, std::span<const std::uint64_t> stack, std::uint64_t ns,
+         Taken& taken) {
+  bool in_softirq = false;
   for (const auto address : stack) {
     if (address >= static_cast<std::uint64_t>(PERF_CONTEXT_MAX)) continue;  // none: a mark
     const auto role = functions.role_at(address);
-    if (role != Role::other) return role == Role::work;
+    in_softirq = in_softirq || role == Role::softirq;
+    if (role != Role::work) continue;
+    taken.with_softirqs_ns += ns;
+    if (!in_softirq) taken.works_ns += ns;
+    return;
   }
-  return false;
 }
 
 void run() {
@@ -160,19 +170,20 @@ void run() {
   rings.reserve(static_cast<std::size_t>(cpus));
   for (int cpu = 0; cpu < cpus; ++cpu) rings.emplace_back(cpu);
   std::cout << "sampling" << std::endl;
-  std::uint64_t works_ns = 0, lost = 0;
+  Taken taken;
+  std::uint64_t lost = 0;
   pollfd input{STDIN_FILENO, POLLIN, 0};
   for (;;) {
     const bool asked = ::poll(&input, 1, look_ms) > 0;
     for (auto& ring : rings) {
       lost += ring.take([&](std::uint64_t ns, std::span<const std::uint64_t> stack) {
-        works_ns += is_work(functions, stack) ? ns : 0;
+        add(functions, stack, ns, taken);
       });
     }
     if (!asked) continue;
     std::array<char, 64> line;
     if (::read(STDIN_FILENO, line.data(), line.size()) <= 0) return;
-    std::cout << works_ns << ' ' << lost << std::endl;
+    std::cout << taken.works_ns << ' ' << taken.with_softirqs_ns << ' ' << lost << std::endl;
   }
 }
 

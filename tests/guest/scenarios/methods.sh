@@ -55,7 +55,7 @@ both sampled.begin
 echo >&"$samples"
 sampled 2
 for n in 1 2 3 4; do "$python" -SB "$script" >/dev/null; done
-sleep 0.5
+sleep 2
 both sampled.end
 echo >&"$samples"
 sampled 3
