@@ -117,7 +117,10 @@ class CryptoCpu(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        cls.result = run_for(cls, "crypto_cpu", kernel=cls.kernel)
+        script = guest.HERE / "data_packets.py"
+        interpreter, programs_too = guest.python(script)
+        cls.result = run_for(cls, "crypto_cpu", {"/python": f"{interpreter} {script}\n"}, programs_too,
+                             kernel=cls.kernel)
         before, after = readings(cls.result.text("readings"))
         cls.grown = {key: (ns - before.get(key, (0, 0))[0], runs - before.get(key, (0, 0))[1])
                      for key, (ns, runs) in after.items()}
@@ -167,6 +170,15 @@ class CryptoCpu(unittest.TestCase):
         place = int(self.result.text("third"))
         works = {key[3] for key, (ns, _) in reading.items() if key[0] == place and ns > 0}
         self.assertLessEqual({"encrypt", "decrypt", "transmit", "receive"}, works)
+
+    def test_works_that_had_begun_before_are_counted(self):
+        """And told before they end."""
+        begin, end = (
+            tuple(map(sum, zip(*(value for key, value in reading.items() if key[3] == "decrypt"), (0, 0))))
+            for reading in readings(self.result.text("endless")))
+        took, ended = (after - before for before, after in zip(begin, end))
+        self.assertGreater(took, 0.5 * threads_took(self.result, "endless.threads"))
+        self.assertLess(ended, 5, "it was to last")
 
     def test_it_attaches_under_load(self):
         begin, end = readings(self.result.text("again"))

@@ -1,7 +1,8 @@
 """WireGuard's data packets, for the guest. `data_packets.py take LINK FOLDER` leaves the first one with content that
 passes the link to each address in FOLDER/ADDRESS. `data_packets.py send FOLDER/ADDRESS TO KIND COUNT` sends it so often
 to port 51820 of an address: again as it is (same), with other content and numbers (forged), for a session that nobody
-has (foreign)."""
+has (foreign), too short to be one (short). `data_packets.py flood FOLDER/ADDRESS TO` sends it as it is, as often as can
+be, until it is killed; it says a dot before."""
 import os
 import socket
 import struct
@@ -37,11 +38,26 @@ def send(path: str, to: str, kind: str, count: int) -> None:
                 packet = index + struct.pack("<Q", n) + os.urandom(80)
             elif kind == "foreign":
                 packet = index[:4] + os.urandom(4) + packet[8:]
+            elif kind == "short":
+                packet = index[:4] + os.urandom(27)
             udp.sendto(packet, (to, 51820))
+
+
+def flood(path: str, to: str) -> None:
+    with open(path, "rb") as file:
+        packet = file.read()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+        udp.setsockopt(socket.IPPROTO_UDP, 103, len(packet))  # UDP_SEGMENT: the kernel cuts them, at one call
+        many = packet * (65000 // len(packet))
+        print(".", end="", flush=True)
+        while True:
+            udp.sendto(many, (to, 51820))
 
 
 if __name__ == "__main__":
     if sys.argv[1] == "take":
         take(*sys.argv[2:])
+    elif sys.argv[1] == "flood":
+        flood(*sys.argv[2:])
     else:
         send(*sys.argv[2:5], int(sys.argv[5]))

@@ -49,6 +49,30 @@ threads again.threads.after
 reader_end
 kill "$load"
 
+# Attached while a work runs that does not end: the far end's queue of what is to be decrypted is never empty.
+read -r python script </python
+mkdir /taken
+"$python" -SB "$script" take below /taken &
+taking=$!
+until [[ -e /taken/ready ]]; do sleep 0.05; done
+ping -q -c 1 -s 1300 -w 60 10.97.0.2 >/dev/null
+wait "$taking"
+loads=()
+for n in 1 2 3; do # so many that the queue does not run dry while one has to wait
+  "$python" -SB "$script" flood /taken/10.0.0.2 10.0.0.2 {trigger}>&- >>/taken/flooding &
+  loads+=($!)
+done
+until [[ $(cat /taken/flooding 2>/dev/null) == ... ]]; do sleep 0.1; done
+sleep 0.5
+reader_start endless
+threads endless.threads.before
+reading
+sleep 2
+reading
+threads endless.threads.after
+kill "${loads[@]}"
+reader_end
+
 # The device goes to another namespace, and is counted there, with its threads of NAPI.
 reader_start moved
 echo 1 >/sys/class/net/near/threaded
