@@ -37,7 +37,7 @@ class Methods(unittest.TestCase):
                  if line.name == "wireguard_crypto"]
         self.assertEqual({(line.tags["method"], line.tags["cpu"]) for line in lines}, {(method, "all")})
         found = {line.tags["device"]: line.fields for line in lines}
-        if method == "ebpf" or when == "loaded":
+        if method == "ebpf" or when != "idle.begin" and when != "idle.end":
             self.assertEqual(found.keys(), {"near", "far"})
         return found
 
@@ -54,14 +54,15 @@ class Methods(unittest.TestCase):
             self.assertLess(self.took(method, "idle.begin", "idle.end"), 5 * 10**6, f"{method}: 1 ms a second at most")
 
     def test_the_estimate_is_near(self):
-        took = [int(us) for us in self.result.text("took").split()]
-        speed = 8 * stream.SIZE * len(took) / sum(took)  # Mbit/s
-        self.assertGreater(speed, 10)
-        exact, estimate = (self.took(method, "idle.end", "loaded") for method in ("ebpf", "kworker"))
-        print(f"{speed:.0f} Mbit/s: ebpf {exact / 1e6:.0f} ms, kworker {estimate / 1e6:.0f} ms",
-              file=sys.stderr)
-        self.assertGreater(estimate, 0.65 * exact)
-        self.assertLess(estimate, self.most_estimated * exact)
+        for took_file, begin, end in (("took", "idle.end", "loaded"), ("took.slow", "loaded", "slow")):
+            took = [int(us) for us in self.result.text(took_file).split()]
+            speed = 8 * stream.SIZE * len(took) / sum(took)  # Mbit/s
+            exact, estimate = (self.took(method, begin, end) for method in ("ebpf", "kworker"))
+            print(f"{speed:.1f} Mbit/s: ebpf {exact / 1e6:.0f} ms, kworker {estimate / 1e6:.0f} ms", file=sys.stderr)
+            with self.subTest(end):
+                self.assertGreater(speed, 9.5)
+                self.assertGreater(estimate, 0.65 * exact)
+                self.assertLess(estimate, self.most_estimated * exact)
 
     def test_they_are_as_samples_of_the_cpu(self):
         """Which know nothing of the kernel's tracepoints, nor of threads' accounts: these have softirqs on top, too."""

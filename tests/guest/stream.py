@@ -1,5 +1,5 @@
-"""stream.py COUNT: at 10.97.0.2, takes a stream from each of so many connections; stream.py: sends one and says how many
-microseconds it took. For the guest."""
+"""stream.py take COUNT: at 10.97.0.2, takes a stream from each of so many connections; stream.py send [MBIT_S]: sends
+one, as fast as it can or as that, and says how many microseconds it took. For the guest."""
 import socket
 import sys
 import time
@@ -21,19 +21,22 @@ def take(count: int) -> None:
                 peer.sendall(b".")
 
 
-def send() -> int:
+def send(mbit_s: float) -> int:
+    block = 1 << 14 if mbit_s else BLOCK
     with socket.socket() as peer:
         peer.connect(ADDRESS)
         begun = time.monotonic_ns()
-        for _ in range(SIZE // BLOCK):
-            peer.sendall(bytes(BLOCK))
+        for n in range(SIZE // block):
+            if mbit_s:
+                time.sleep(max(0, n * block * 8e3 / mbit_s - (time.monotonic_ns() - begun)) / 1e9)
+            peer.sendall(bytes(block))
         if peer.recv(1) != b".":
             raise OSError("it was not taken")
         return (time.monotonic_ns() - begun) // 1000
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        take(int(sys.argv[1]))
+    if sys.argv[1] == "take":
+        take(int(sys.argv[2]))
     else:
-        print(send())
+        print(send(float(sys.argv[2]) if len(sys.argv) > 2 else 0))

@@ -4,10 +4,10 @@
 read -r python script </python
 echo 1 >/proc/sys/kernel/bpf_stats_enabled
 
-ip netns exec far "$python" -SB "$script" 7 &
+ip netns exec far "$python" -SB "$script" take 7 &
 until ip netns exec far grep -qE ':1388 0+:0000 0A' /proc/net/tcp; do sleep 0.01; done # it listens
 
-stream() { "$python" -SB "$script" >>"/out/$1"; }
+stream() { "$python" -SB "$script" send >>"/out/$1"; }
 
 stream warm
 for ((n = 0; n < 3; n++)); do

@@ -1,11 +1,11 @@
 # Two wgvitals-execd beside each other, each of which measures a tunnel's CPU time by its own method: while it is idle,
-# under streams, under some that the CPU is sampled beside, and under one that the kernel's own trace of the same events
+# under streams, under one of 10 Mbit/s, under some that the CPU is sampled beside, and under one that the kernel's own trace of the same events
 # is taken of. $python in /python runs stream.py.
 . /tunnel.sh
 read -r python script </python
 tracing=/sys/kernel/tracing
 mount -t tracefs trace $tracing
-ip netns exec far "$python" -SB "$script" 11 &
+ip netns exec far "$python" -SB "$script" take 12 &
 until ip netns exec far grep -qE ':1388 0+:0000 0A' /proc/net/tcp; do sleep 0.01; done # it listens
 
 declare -A execds triggers
@@ -35,9 +35,12 @@ both idle.begin
 sleep 5
 both idle.end
 # As long as several of the looks that the estimate is made of.
-for n in 1 2 3 4 5 6; do "$python" -SB "$script" >>/out/took; done
+for n in 1 2 3 4 5 6; do "$python" -SB "$script" send >>/out/took; done
 sleep 2
 both loaded
+"$python" -SB "$script" send 10 >/out/took.slow
+sleep 4
+both slow
 
 mkfifo /run/sampled
 work_sampler </run/sampled >/out/sampled 2>&1 &
@@ -54,7 +57,7 @@ sampled 1
 both sampled.begin
 echo >&"$samples"
 sampled 2
-for n in 1 2 3 4; do "$python" -SB "$script" >/dev/null; done
+for n in 1 2 3 4; do "$python" -SB "$script" send >/dev/null; done
 sleep 2
 both sampled.end
 echo >&"$samples"
@@ -68,7 +71,7 @@ for event in workqueue/workqueue_execute_{start,end} sched/sched_switch irq/soft
   echo 1 >"$tracing/events/$event/enable"
 done
 both traced.begin
-"$python" -SB "$script" >/dev/null
+"$python" -SB "$script" send >/dev/null
 sleep 0.5
 both traced.end
 echo 0 >$tracing/tracing_on
