@@ -62,9 +62,14 @@ constexpr Metric replays{
     "replays", Type::u64, Kind::counter, Unit::packets,
     "Authentic data packets that came again, or after 8128 newer ones. Since the program was "
     "attached; absent for userspace devices"};
+constexpr Metric unknown_index{
+    "unknown_index", Type::u64, Kind::counter, Unit::packets,
+    "Data packets to the device's port for a session that it does not have: it has expired, or the "
+    "device was restarted, or they are made up. Since the program was attached; absent for "
+    "userspace devices"};
 constexpr const Metric* metrics[] = {
-    &handshake_rtt,       &invalid_mac, &cookies_sent,  &cookies_received,
-    &refused_initiations, &tap_dropped, &auth_failures, &replays};
+    &handshake_rtt, &invalid_mac,   &cookies_sent, &cookies_received, &refused_initiations,
+    &tap_dropped,   &auth_failures, &replays,      &unknown_index};
 constexpr Family family{"wireguard_trace",
                         "Handshakes on the wire, and what Linux counts nowhere",
                         metrics,
@@ -103,7 +108,7 @@ auto order_of(const NewTime& time) { return to_order(time.seen.peer); }
 void emit_device(const SeenDevice& device, const trace::DeviceCounts* counts,
                  const std::optional<trace::RefusedPackets>& refused, Sink& sink) {
   if (counts == nullptr && !refused) return;
-  Readings<5> readings;
+  Readings<6> readings;
   if (counts != nullptr) {
     if (counts->macs_checked) readings.add(invalid_mac, counts->invalid_mac);
     readings.add(cookies_sent, counts->cookies_sent);
@@ -112,6 +117,7 @@ void emit_device(const SeenDevice& device, const trace::DeviceCounts* counts,
   if (refused) {
     readings.add(auth_failures, refused->auth_failures);
     readings.add(replays, refused->replays);
+    readings.add(unknown_index, refused->unknown_index);
   }
   const Label whose[] = {{&device_label, device.name}, {&netns_label, device.netns}};
   sink.take(Record{family, whose, readings});

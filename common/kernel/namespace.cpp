@@ -22,6 +22,11 @@ Result<std::uint64_t> namespace_inode(const std::filesystem::path& path) {
   return static_cast<std::uint64_t>(status.st_ino);
 }
 
+std::uint64_t own_namespace_inode(const Root& root) {
+  const auto inode = namespace_inode(root.full_path("proc/thread-self/ns/net"));
+  return inode ? *inode : 0;
+}
+
 Result<Fd> open_in(const std::filesystem::path& path, const std::function<Result<Fd>()>& open) {
   Result<Fd> socket = Error{Errc::io, 0, path};
   const auto enter = [&] {

@@ -20,6 +20,9 @@ std::filesystem::path namespace_path(const Root& root, std::string_view name);
 // Its inode: its identity, also across renames. absent where nothing is there.
 Result<std::uint64_t> namespace_inode(const std::filesystem::path& path);
 
+// Of the namespace that the calling thread is in; 0 where it is not to be seen.
+std::uint64_t own_namespace_inode(const Root& root);
+
 // A socket that lives in the namespace: what `open` returns on a short-lived thread that enters it
 // (setns(2), which needs CAP_SYS_ADMIN); our own threads stay where they are.
 Result<Fd> open_in(const std::filesystem::path& path, const std::function<Result<Fd>()>& open);

@@ -12,11 +12,6 @@ namespace {
 // same name.
 constexpr std::string_view userspace_kind = "tun";
 
-std::uint64_t own_place(const Root& root) {
-  const auto inode = namespace_inode(root.full_path("proc/thread-self/ns/net"));
-  return inode ? *inode : 0;
-}
-
 }  // namespace
 
 OpenNetlink WireGuardReader::open_own_netlink() {
@@ -30,7 +25,7 @@ OpenNetlink WireGuardReader::open_own_netlink() {
 WireGuardReader::WireGuardReader(const Root& root, WireGuardSources sources, OpenNetlink open)
     : root_(root),
       sources_(std::move(sources)),
-      own_(std::move(open), "", own_place(root)),
+      own_(std::move(open), "", own_namespace_inode(root)),
       userspace_(root.full_path(sources_.uapi_folder), sources_.uapi_deadline, sources_.to_public) {
   for (const auto& name : sources_.netns) {
     others_.push_back({name, namespace_path(root, name), nullptr});

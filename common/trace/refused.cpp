@@ -17,14 +17,18 @@ Result<Done> parse_refused(std::span<const std::byte> key, std::span<const std::
   refused_key whose{};
   if (key.size() != sizeof whose) return malformed("a key of another size");
   std::memcpy(&whose, key.data(), sizeof whose);
-  if (whose.ifindex == 0) return malformed("a count of no device");
+  const auto port = static_cast<std::uint16_t>(whose.port);
+  if ((whose.ifindex == 0) == (whose.port == 0) || port != whose.port) {
+    return malformed("a count of no device");
+  }
   if (values.size() % sizeof(refused_counts) != 0) return malformed("a count of another size");
-  RefusedPackets sum{{whose.netns, whose.ifindex}};
+  RefusedPackets sum{{whose.netns, whose.ifindex}, port};
   for (; !values.empty(); values = values.subspan(sizeof(refused_counts))) {
     refused_counts counts{};
     std::memcpy(&counts, values.data(), sizeof counts);
     sum.auth_failures += counts.auth_failures;
     sum.replays += counts.replays;
+    sum.unknown_index += counts.unknown_index;
   }
   refused.push_back(sum);
   return Done{};

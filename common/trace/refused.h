@@ -20,9 +20,11 @@ namespace wgvitals::trace {
 
 // Since the program was attached.
 struct RefusedPackets {
-  DeviceIdentity device;
+  DeviceIdentity device;            // the index 0: of the socket's namespace, with this port
+  std::uint16_t port = 0;           // 0 where the index is not
   std::uint64_t auth_failures = 0;  // not encrypted with the session's key, or damaged
   std::uint64_t replays = 0;        // authentic, but seen before or too old to tell
+  std::uint64_t unknown_index = 0;  // of no session; by the port
 };
 
 // Adds what the program's map has under a key (struct refused_key): its values are one struct
@@ -45,11 +47,11 @@ class RefusedCounter {
   RefusedCounter(const RefusedCounter&) = delete;
   RefusedCounter& operator=(const RefusedCounter&) = delete;
 
-  // Those devices that refused any.
+  // Of those devices and ports that refused any.
   Result<std::vector<RefusedPackets>> read();
 
-  // Makes room: a device that is gone.
-  void forget(const DeviceIdentity& gone);
+  // Makes room: a device or a port that is gone.
+  void forget(const RefusedPackets& gone);
 
  private:
   struct Attached;

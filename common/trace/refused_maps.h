@@ -17,14 +17,16 @@ struct refused_settings {
 };
 
 struct refused_key {
-  __u32 netns; /* inode */
-  __u32 ifindex;
+  __u32 netns;   /* inode */
+  __u32 ifindex; /* 0: of the device whose UDP port is `port`, in the namespace of its socket */
+  __u32 port;    /* 0 where ifindex is not */
 };
 
 /* On a CPU. */
 struct refused_counts {
   __u64 auth_failures;
   __u64 replays;
+  __u64 unknown_index; /* by the port */
 };
 
 /* NOLINTEND(readability-identifier-naming) */

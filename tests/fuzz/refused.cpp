@@ -16,6 +16,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   std::vector<wgvitals::trace::RefusedPackets> refused;
   const auto parsed = wgvitals::trace::parse_refused(key, bytes.subspan(key.size()), refused);
   wgvitals::fuzz::check(refused.size() == (parsed ? 1 : 0), "a key has one count, or none");
-  if (parsed) wgvitals::fuzz::check(refused[0].device.index != 0, "it is somebody's");
+  if (parsed) {
+    wgvitals::fuzz::check((refused[0].device.index != 0) != (refused[0].port != 0),
+                          "it is somebody's");
+  }
   return 0;
 }

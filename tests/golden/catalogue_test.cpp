@@ -205,6 +205,7 @@ const std::vector<std::string> contract = {
     "wireguard_trace.tap_dropped u",
     "wireguard_trace.auth_failures u",
     "wireguard_trace.replays u",
+    "wireguard_trace.unknown_index u",
     "wireguard_host.udp_rcvbuf_errors u",
     "wireguard_host.udp_sndbuf_errors u",
     "wireguard_host.udp_in_errors u",

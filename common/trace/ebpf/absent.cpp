@@ -31,6 +31,6 @@ Result<std::unique_ptr<RefusedCounter>> RefusedCounter::attach(const Root&) { re
 Result<CryptoTimes> CryptoCpu::read() { return CryptoTimes{}; }
 Result<std::vector<RefusedPackets>> RefusedCounter::read() { return std::vector<RefusedPackets>(); }
 void CryptoCpu::forget(const CryptoTime&) {}
-void RefusedCounter::forget(const DeviceIdentity&) {}
+void RefusedCounter::forget(const RefusedPackets&) {}
 
 }  // namespace wgvitals::trace

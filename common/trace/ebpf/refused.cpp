@@ -78,8 +78,9 @@ Result<std::vector<RefusedPackets>> RefusedCounter::read() {
   return read;
 }
 
-void RefusedCounter::forget(const DeviceIdentity& gone) {
-  const refused_key key{static_cast<std::uint32_t>(gone.place), gone.index};
+void RefusedCounter::forget(const RefusedPackets& gone) {
+  const refused_key key{static_cast<std::uint32_t>(gone.device.place), gone.device.index,
+                        gone.port};
   (void)attached_->programs.bpf().map_delete_elem(attached_->map, &key);
 }
 

@@ -51,10 +51,15 @@ sends 10.0.0.1 10.0.0.1 same 150
 sends 10.0.0.1 fd00::1 same 50
 sends 10.0.0.1 fd00::1 forged 25
 settled replayed
-# Of no session, and for the other device.
+# Of no session.
 sends 10.0.0.1 10.0.0.1 foreign 60
+sends 10.0.0.1 fd00::1 foreign 20
+settled foreign
+# For the other device, and what is no data packet.
 send 10.0.0.2 10.0.0.2 forged 40
 send 10.0.0.2 10.0.0.2 same 30
+send 10.0.0.2 10.0.0.2 foreign 25
+sends 10.0.0.1 10.0.0.1 short 35
 settled others
 
 execd_stop refused
@@ -67,3 +72,18 @@ gather first
 sleep 1
 gather without.said
 execd_stop without
+
+# In another namespace than its socket.
+ip netns add third
+ip link set near netns third
+ip -n third link set near up
+execd_start moved
+for ((n = 0; n < 300; n++)); do
+  gather moved.first
+  if grep -q auth_failures /out/moved.first; then break; fi
+  sleep 0.1
+done
+sends 10.0.0.1 10.0.0.1 foreign 15
+sleep 0.5
+gather moved.said
+execd_stop moved

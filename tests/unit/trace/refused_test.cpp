@@ -23,26 +23,33 @@ Result<Done> parse(const refused_key& key, std::span<const refused_counts> value
 }
 
 TEST(ParseRefused, SumsTheCpus) {
-  const refused_counts values[] = {{1, 0}, {0, 0}, {5'000'000'000, 7}};
+  const refused_counts values[] = {{1, 0, 0}, {0, 0, 2}, {5'000'000'000, 7, 1}};
   std::vector<RefusedPackets> refused;
-  ASSERT_TRUE(parse({4026531840, 12}, values, refused));
-  ASSERT_TRUE(parse({4026531840, 13}, {}, refused));
-  ASSERT_THAT(refused, SizeIs(2));
+  ASSERT_TRUE(parse({4026531840, 12, 0}, values, refused));
+  ASSERT_TRUE(parse({4026531840, 13, 0}, {}, refused));
+  ASSERT_TRUE(parse({4026531840, 0, 51820}, values, refused));
+  ASSERT_THAT(refused, SizeIs(3));
   EXPECT_EQ(refused[0].device, (DeviceIdentity{4026531840, 12}));
   EXPECT_EQ(refused[0].auth_failures, 5'000'000'001u);
   EXPECT_EQ(refused[0].replays, 7u);
+  EXPECT_EQ(refused[0].port, 0u);
   EXPECT_EQ(refused[1].auth_failures + refused[1].replays, 0u);
+  EXPECT_EQ(refused[2].device, (DeviceIdentity{4026531840, 0}));
+  EXPECT_EQ(refused[2].port, 51820u);
+  EXPECT_EQ(refused[2].unknown_index, 3u);
 }
 
 TEST(ParseRefused, RefusesWhatIsNone) {
-  const refused_counts values[] = {{1, 2}, {3, 4}};
+  const refused_counts values[] = {{1, 2, 0}, {3, 4, 0}};
   const auto bytes = std::as_bytes(std::span(values));
-  const refused_key good{1, 2};
+  const refused_key good{1, 2, 0};
   const auto key = std::as_bytes(std::span(&good, 1));
   std::vector<RefusedPackets> refused;
   EXPECT_FALSE(parse_refused(key.first(key.size() - 1), bytes, refused));
   EXPECT_FALSE(parse_refused(key, bytes.first(bytes.size() - 1), refused));
-  EXPECT_FALSE(parse({1, 0}, values, refused));
+  for (const auto& key_of_none : {refused_key{1, 0, 0}, {1, 2, 51820}, {1, 0, 65536}}) {
+    EXPECT_FALSE(parse(key_of_none, values, refused));
+  }
   EXPECT_THAT(refused, IsEmpty());
 }
 
