@@ -265,7 +265,8 @@ class HostCollector final : public Collector {
   }
 
   void read_cards(const Devices& devices, Report& report) {
-    underlay_.look_up(devices, advanced_, report);
+    sockets_.look_up(devices, report);
+    underlay_.look_up(devices, sockets_, advanced_, report);
     auto links = underlay_.all_links();
     if (links != links_ || !cards_at_ || *cards_at_ + cards_interval <= advanced_) {
       links_ = std::move(links);
@@ -319,6 +320,7 @@ class HostCollector final : public Collector {
   KeptFile rmem_max_{root_, "proc/sys/net/core/rmem_max"};
   KeptFile wmem_max_{root_, "proc/sys/net/core/wmem_max"};
   kernel::Netlink netlink_{kernel::WireGuardReader::open_own_netlink(), NETLINK_ROUTE};
+  kernel::SocketNamespaces sockets_{root_};
   kernel::Underlay underlay_{netlink_};
   Clock::time_point advanced_{};  // when the last advance was
 

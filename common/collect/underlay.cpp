@@ -8,12 +8,15 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
 #include "common/base/text.h"
 #include "common/collect/collector.h"
+#include "common/kernel/namespace.h"
 #include "common/kernel/route.h"
+#include "common/kernel/socket_namespaces.h"
 #include "common/kernel/wireguard.h"
 
 namespace wgvitals::collect {
@@ -25,7 +28,7 @@ using Clock = std::chrono::steady_clock;
 // 1. What is said.
 
 constexpr LabelName link_label{"link"};
-constexpr const LabelName* labels[] = {&device_label, &link_label};
+constexpr const LabelName* labels[] = {&device_label, &netns_label, &link_label};
 constexpr Place places[] = {{"wireguard", &device_label}};
 
 constexpr Metric rx_errors{"rx_errors", Type::u64, Kind::counter, Unit::packets,
@@ -37,8 +40,10 @@ constexpr Metric rx_dropped{"rx_dropped", Type::u64, Kind::counter, Unit::packet
 constexpr Metric tx_dropped{"tx_dropped", Type::u64, Kind::counter, Unit::packets,
                             "Packets thrown away before the link sent them"};
 constexpr Metric mtu{"mtu", Type::i64, Kind::gauge, Unit::bytes, "MTU of the link"};
-constexpr Metric speed{"speed_mbit", Type::i64, Kind::gauge, Unit::none,
-                       "Speed of the link in Mbit/s; absent where it has none, as virtual ones"};
+constexpr Metric speed{
+    "speed_mbit", Type::i64, Kind::gauge, Unit::none,
+    "Speed of the link in Mbit/s; absent where it has none, as virtual ones, and in "
+    "other namespaces"};
 constexpr const Metric* metrics[] = {&rx_errors,  &tx_errors, &rx_dropped,
                                      &tx_dropped, &mtu,       &speed};
 constexpr Family links{
@@ -70,7 +75,8 @@ void emit_link(const SeenDevice& device, const SeenLink& seen, Sink& sink) {
   readings.add(mtu, seen.link.mtu);
   readings.add(speed, seen.speed);
   const auto name = text::to_printable(seen.link.name);
-  const Label whose[] = {{&device_label, device.name}, {&link_label, name}};
+  const Label whose[] = {
+      {&device_label, device.name}, {&netns_label, device.netns}, {&link_label, name}};
   sink.take(Record{links, whose, readings});
 }
 
@@ -78,24 +84,16 @@ void emit_link(const SeenDevice& device, const SeenLink& seen, Sink& sink) {
 
 class UnderlayCollector final : public Collector {
  public:
-  explicit UnderlayCollector(const Services& services) : root_(services.root) {}
+  explicit UnderlayCollector(const Services& services) : root_(services.root) {
+    spaces_.try_emplace("", kernel::WireGuardReader::open_own_netlink(), "");
+  }
 
   bool is_sampled() const override { return false; }
 
   void read(Devices& devices, Report& report) override {
-    underlay_.look_up(devices, advanced_, report);
-    auto wanted = underlay_.all_links();
-    if (wanted.size() > most_links) wanted.resize(most_links);
-    std::map<std::uint32_t, SeenLink> seen;
-    for (const auto index : wanted) {
-      auto link = kernel::read_link(netlink_, index);
-      if (link) {
-        seen.emplace(index, with_speed(std::move(*link)));
-      } else {
-        report.failed(link.error());
-      }
-    }
-    links_ = std::move(seen);
+    sockets_.look_up(devices, report);
+    keep_spaces(devices);
+    for (auto& [name, space] : spaces_) read(name, space, devices, report);
   }
 
   void advance(const Now& now, const Devices&, Peers&, Events&) override {
@@ -104,17 +102,70 @@ class UnderlayCollector final : public Collector {
 
   void emit(const Now&, const Devices& devices, const Peers&, Sink& sink) const override {
     for (const auto& device : devices.devices) {
-      for (const auto index : underlay_.links_of(device.identity)) {
-        const auto seen = links_.find(index);
-        if (seen != links_.end()) emit_link(device, seen->second, sink);
+      for (const auto& [name, space] : spaces_) {
+        for (const auto index : space.underlay.links_of(device.identity)) {
+          const auto seen = space.links.find(index);
+          if (seen != space.links.end()) emit_link(device, seen->second, sink);
+        }
       }
     }
   }
 
  private:
-  SeenLink with_speed(Link link) const {
-    const auto before = links_.find(link.index);
-    if (before != links_.end() && before->second.speed_at + speed_interval > advanced_ &&
+  // A network namespace.
+  struct Space {
+    Space(kernel::OpenNetlink open, const std::string& name)
+        : netlink(std::move(open), NETLINK_ROUTE), underlay(netlink, name) {}
+
+    std::uint64_t inode = 0;  // of another one
+    kernel::Netlink netlink;
+    kernel::Underlay underlay;
+    std::map<std::uint32_t, SeenLink> links;  // by index
+  };
+
+  // One made anew under its old name is another. What is missing the wireguard collector tells.
+  void keep_spaces(const Devices& devices) {
+    std::map<std::string, std::uint64_t> others;
+    for (const auto& device : devices.devices) {
+      if (!device.netns.empty()) others.try_emplace(device.netns);
+    }
+    for (auto& [name, inode] : others) {
+      const auto place = kernel::namespace_inode(kernel::namespace_path(root_, name));
+      inode = place ? *place : 0;
+    }
+    std::erase_if(spaces_, [&](const auto& space) {
+      if (space.first.empty()) return false;
+      const auto other = others.find(space.first);
+      return other == others.end() || other->second != space.second.inode;
+    });
+    for (const auto& [name, inode] : others) {
+      if (inode == 0) continue;
+      auto open = kernel::open_netlink_in(kernel::namespace_path(root_, name));
+      spaces_.try_emplace(name, std::move(open), name).first->second.inode = inode;
+    }
+  }
+
+  void read(const std::string& name, Space& space, const Devices& devices, Report& report) {
+    space.underlay.look_up(devices, sockets_, advanced_, report);
+    auto wanted = space.underlay.all_links();
+    if (wanted.size() > most_links) wanted.resize(most_links);
+    std::map<std::uint32_t, SeenLink> seen;
+    for (const auto index : wanted) {
+      auto link = kernel::read_link(space.netlink, index);
+      if (!link) {
+        report.failed(link.error());
+      } else if (name.empty()) {
+        seen.emplace(index, with_speed(std::move(*link), space.links));
+      } else {
+        seen.emplace(index, SeenLink{std::move(*link), std::nullopt});
+      }
+    }
+    space.links = std::move(seen);
+  }
+
+  SeenLink with_speed(Link link, const std::map<std::uint32_t, SeenLink>& seen) const {
+    const auto before = seen.find(link.index);
+    if (before != seen.end() && before->second.speed_at + speed_interval > advanced_ &&
         before->second.link.name == link.name) {
       return {std::move(link), before->second.speed, before->second.speed_at};
     }
@@ -123,10 +174,9 @@ class UnderlayCollector final : public Collector {
   }
 
   const Root& root_;
-  kernel::Netlink netlink_{kernel::WireGuardReader::open_own_netlink(), NETLINK_ROUTE};
-  kernel::Underlay underlay_{netlink_};
-  std::map<std::uint32_t, SeenLink> links_;  // by index
-  Clock::time_point advanced_{};             // when the last advance was
+  kernel::SocketNamespaces sockets_{root_};
+  std::map<std::string, Space> spaces_;  // by name; "": our own
+  Clock::time_point advanced_{};         // when the last advance was
 };
 
 std::unique_ptr<Collector> make(const Services& services, const config::Settings&) {

@@ -33,21 +33,21 @@ bool contains(const Prefix& prefix, const Endpoint& address) {
   return rest == 0 || ((prefix.address[whole] ^ address.address[whole]) >> (8 - rest)) == 0;
 }
 
-const SeenDevice* find_device(const Devices& devices, std::uint32_t link) {
+const SeenDevice* find_device(const Devices& devices, std::uint32_t link, std::string_view netns) {
   const auto found =
       std::find_if(devices.devices.begin(), devices.devices.end(), [&](const SeenDevice& one) {
-        return one.netns.empty() && one.link && one.link->index == link;
+        return one.netns == netns && one.link && one.link->index == link;
       });
   return found == devices.devices.end() ? nullptr : &*found;
 }
 
 Result<Way> read_way(const LookUpRoute& look_up, const Devices& devices,
-                     const RouteQuestion& question, std::uint32_t inside) {
+                     const RouteQuestion& question, std::uint32_t inside, std::string_view netns) {
   const auto first = look_up(question);
   if (!first) return first.error();
   Way way{*first, {}, false};
   auto to = question.to;
-  for (auto link = first->link; const auto* device = find_device(devices, link);) {
+  for (auto link = first->link; const auto* device = find_device(devices, link, netns);) {
     way.loops = link == inside ||
                 std::find(way.tunnels.begin(), way.tunnels.end(), link) != way.tunnels.end();
     if (way.loops) return way;

@@ -22,8 +22,9 @@ void sort_once(std::vector<std::uint32_t>& links) {
 
 }  // namespace
 
-void Underlay::look_up(const Devices& devices, Clock::time_point now, Report& report) {
-  note(devices);
+void Underlay::look_up(const Devices& devices, const SocketNamespaces& sockets,
+                       Clock::time_point now, Report& report) {
+  note(devices, sockets);
   std::vector<std::pair<Tunnel*, Looked*>> due;
   for (auto& tunnel : tunnels_) {
     for (auto& looked : tunnel.endpoints) {
@@ -53,20 +54,20 @@ void Underlay::look_up(const Devices& devices, const Tunnel& tunnel, Looked& loo
         if (!route) report.failed(route.error());
         return route;
       },
-      devices, {.to = looked.to, .from = {}, .mark = tunnel.mark}, tunnel.index);
+      devices, {.to = looked.to, .from = {}, .mark = tunnel.mark}, tunnel.index, netns_);
   looked.link = way && !way->loops ? way->route.link : 0;
 }
 
-void Underlay::note(const Devices& devices) {
+void Underlay::note(const Devices& devices, const SocketNamespaces& sockets) {
   for (auto& tunnel : tunnels_) tunnel.seen = false;
   for (const auto& device : devices.devices) {
-    if (!device.netns.empty() || !device.link) continue;
+    if (!device.link || sockets.of(device) != netns_) continue;
     auto tunnel = std::find_if(tunnels_.begin(), tunnels_.end(),
                                [&](const Tunnel& one) { return one.device == device.identity; });
     if (tunnel == tunnels_.end()) tunnel = tunnels_.insert(tunnel, Tunnel{});
     if (tunnel->mark != device.fwmark) tunnel->endpoints.clear();
     tunnel->device = device.identity;
-    tunnel->index = device.link->index;
+    tunnel->index = device.netns == netns_ ? device.link->index : 0;
     tunnel->mark = device.fwmark;
     tunnel->seen = true;
     note_peers(devices.peers_of(device), *tunnel);

@@ -265,7 +265,7 @@ TEST(Catalogue, HasTheTagsOfTheContract) {
       {"conntrack", {"cpu", "netns"}},
       {"wireguard_conntrack", {"device", "netns"}},
       {"wireguard_transport", {"device", "netns"}},
-      {"wireguard_underlay", {"device", "link"}},
+      {"wireguard_underlay", {"device", "netns", "link"}},
       {"wireguard_crypto", {"device", "netns", "cpu", "method"}},
       {"wireguard_trace", {"device", "netns", "public_key", "friendly_name", "source"}},
       {"wireguard_host", {"netns"}},

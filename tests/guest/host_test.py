@@ -1,4 +1,5 @@
-"""A tunnel in the kernel: its sockets, which procfs shows, the link below it, its host. No module is loaded for it."""
+"""A tunnel in the kernel: its sockets, which procfs shows, the link below it, its host; and tunnels in another
+namespace. No module is loaded for it."""
 import pathlib
 import sys
 import unittest
@@ -15,11 +16,14 @@ class Host(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.result = guest.run_for(cls, "host", files={
-            "/conf/wg0.conf": Configuration(1, f"ListenPort = {PORT}").ordinary(40).text,
-            "/host.toml": '[[inputs.wgvitals]]\ngather_wait = "5s"\nsample_interval = "0s"\n'})
+            **{f"/conf/{name}.conf": Configuration(1 + n, f"ListenPort = {PORT + n}").ordinary(40).text
+               for n, name in enumerate(("wg0", "made", "moved"))},
+            "/host.toml": '[[inputs.wgvitals]]\ngather_wait = "5s"\nsample_interval = "0s"\nnetns = ["blue"]\n'})
 
     def only(self, gather: str, name: str) -> oracle.Line:
-        [line] = [line for line in oracle.from_influx(self.result.text(gather)) if line.name == name]
+        """Of our own namespace."""
+        [line] = [line for line in oracle.from_influx(self.result.text(gather))
+                  if line.name == name and "netns" not in line.tags]
         return line
 
     def test_the_socket(self):
@@ -36,6 +40,16 @@ class Host(unittest.TestCase):
         line = self.only("first", "wireguard_underlay")
         self.assertEqual(line.tags, {"device": "wg0", "link": "below"})
         self.assertEqual((line.fields["mtu"], line.fields["tx_dropped"]), (1400, 0))
+
+    def test_the_links_below_tunnels_elsewhere(self):
+        """One sends where it was made, though it was moved."""
+        for gather in ("first", "second"):
+            lines = [line for line in oracle.from_influx(self.result.text(gather))
+                     if line.name == "wireguard_underlay" and "netns" in line.tags]
+            found = {(line.tags["device"], line.tags["netns"]): (line.tags["link"], line.fields["mtu"])
+                     for line in lines}
+            self.assertEqual(found, {("made", "blue"): ("under", 1300), ("moved", "blue"): ("below", 1400)})
+            self.assertEqual(len(lines), 2)
 
     def test_the_host(self):
         self.assertNotIn("cpu_busiest", self.only("first", "wireguard_host").fields)

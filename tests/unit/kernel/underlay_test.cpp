@@ -82,11 +82,13 @@ class UnderlayTest : public testing::Test {
     if (!endpoint.empty()) peer.endpoint = *parse_address(endpoint);
     peer.endpoint.port = static_cast<std::uint16_t>(devices_.peers.size());  // plays no part
   }
-  void look_up() { underlay_.look_up(devices_, now_, report_); }
+  void look_up() { underlay_.look_up(devices_, sockets_, now_, report_); }
 
   Routes routes_;
   Netlink netlink_{routes_.opener(), NETLINK_ROUTE};
   Underlay underlay_{netlink_};
+  test::TempRoot top_;
+  SocketNamespaces sockets_{top_.root()};
   Devices devices_;
   Underlay::Clock::time_point now_{seconds(1000)};
   test::KeptReport report_;
@@ -106,6 +108,19 @@ TEST_F(UnderlayTest, NamesEachLinkOnce) {
   EXPECT_THAT(underlay_.all_links(), ElementsAre(2u, 3u, 7u));
   EXPECT_EQ(routes_.asked, 4);
   for (const auto code : report_.codes) EXPECT_EQ(code, Errc::absent);
+}
+
+TEST_F(UnderlayTest, IsOfOneNamespace) {
+  add_device(100);
+  add_peer("10.0.0.3");
+  add_device(101).netns = "blue";
+  add_peer("10.0.0.101");  // by itself: it never leaves
+  add_peer("10.0.0.4");
+  Underlay elsewhere(netlink_, "blue");
+  elsewhere.look_up(devices_, sockets_, now_, report_);
+  look_up();
+  EXPECT_THAT(underlay_.all_links(), ElementsAre(3u));
+  EXPECT_THAT(elsewhere.all_links(), ElementsAre(4u));
 }
 
 TEST_F(UnderlayTest, AsksAnewAfterAMinuteOrAMove) {
