@@ -18,7 +18,8 @@ def files() -> dict[str, str]:
     private = [configuration.key(source) for _ in range(2)]
     made = {"/kworker.toml": f"[[inputs.wgvitals]]\n{OPTIONS}crypto_per_cpu = true\n",
             "/renamed.toml": f"[[inputs.wgvitals]]\n{OPTIONS}",
-            "/denied.toml": '[[inputs.wgvitals]]\ngather_wait = "10s"\nsample_interval = "0s"\n'}
+            **{f"/{name}.toml": '[[inputs.wgvitals]]\ngather_wait = "10s"\nsample_interval = "0s"\n'
+               for name in ("denied", "untyped")}}
     for n, name in enumerate(("near", "far")):
         end = configuration.Configuration(0, f"PrivateKey = {configuration.text(private[n])}", "ListenPort = 51820")
         end.peer(f"Endpoint = 10.0.0.{2 - n}:51820", public_key=configuration.public(private[1 - n]),
@@ -90,15 +91,22 @@ class Kworker(unittest.TestCase):
         self.assertGreater(self.all("anew.loaded", "home")["total_ns"], 0)
 
     def test_without_the_rights_for_ebpf(self):
-        """The estimate, why, and how to mend it without losing what is there; once in the log."""
-        self.assertGreater(self.all("denied", "wg0")["total_ns"], 0)
-        [why] = [line.fields["method_reason"] for line in oracle.from_influx(self.result.text("denied"))
-                 if "method_reason" in line.fields]
-        for text in ("ebpf: ", "needs CAP_BPF and CAP_PERFMON", "setcap cap_net_admin,cap_net_raw,cap_perfmon,cap_bpf=p"):
-            self.assertIn(text, why)
-        [said] = self.result.text("denied.err").splitlines()
+        """How to mend it without losing what is there."""
+        self.estimates("denied", "ebpf: ", "needs CAP_BPF and CAP_PERFMON",
+                       "setcap cap_net_admin,cap_net_raw,cap_perfmon,cap_bpf=p")
+
+    def test_without_the_types_for_ebpf(self):
+        self.estimates("untyped", "ebpf: ", "CONFIG_DEBUG_INFO_BTF")
+
+    def estimates(self, name: str, *reasons: str) -> None:
+        """Says why, once in the log, and delivers all else."""
+        self.assertGreater(self.all(name, "wg0")["total_ns"], 0)
+        lines = oracle.from_influx(self.result.text(name))
+        [why] = [line.fields["method_reason"] for line in lines if "method_reason" in line.fields]
+        for reason in reasons:
+            self.assertIn(reason, why)
+        [said] = self.result.text(f"{name}.err").splitlines()
         self.assertIn(why, said)
-        lines = oracle.from_influx(self.result.text("denied"))
         for name in ("wireguard_peer", "wireguard_underlay", "wireguard_transport", "wireguard_host"):
             self.assertIn(name, {line.name for line in lines})
         self.assertEqual({line.fields["success"] for line in lines if "success" in line.fields}, {1})

@@ -73,3 +73,13 @@ ping -q -f -c 300 -s 1300 -W 5 10.97.0.2 >/dev/null
 sleep 5
 gather denied
 execd_stop denied
+
+# On a kernel without the types that the programs need.
+mount -t tmpfs none /sys/kernel/btf
+execd_start untyped
+gather untyped.first
+sleep 2
+ping -q -f -c 300 -s 1300 -W 5 10.97.0.2 >/dev/null
+sleep 5
+gather untyped
+execd_stop untyped
