@@ -45,7 +45,8 @@ WORKS = {
     "with path": options(path="true"),
     "no samples": options(sample_interval='"0s"'),
 }
-IN_KERNEL = {**WORKS, "crypto estimated": options(crypto_ebpf="false")}
+ESTIMATED = options(crypto_ebpf="false")
+IN_KERNEL = {**WORKS, "crypto estimated": ESTIMATED, "crypto estimated under load": ESTIMATED}
 
 
 def file_of(name: str) -> str:

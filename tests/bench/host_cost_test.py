@@ -8,7 +8,7 @@ import unittest
 import host_bench
 
 ROUNDS = 8
-LIMITS = {"default": 2.05, "crypto estimated": 2.4}
+LIMITS = {"default": 1.75, "crypto estimated": 2.0}
 
 
 class HostCost(unittest.TestCase):

@@ -28,11 +28,34 @@ wg addconf wg0 /conf/wg0.conf # the endpoints are those of hosts again, beyond `
 
 for ((n = 0; n < processes; n++)); do sleep 1000000 & done
 
+# A tunnel between two namespaces that nobody reads, whose work by the same workers takes some hundredths of the CPU.
+load veth
+private=("$(wg genkey)" "$(wg genkey)")
+ip netns add busy0
+ip netns add busy1
+ip link add end0 netns busy0 type veth peer name end1 netns busy1
+for n in 0 1; do
+  ip -n "busy$n" address add "10.0.0.$n/31" dev "end$n"
+  ip -n "busy$n" link set "end$n" up
+  ip -n "busy$n" link add "wg$n" type wireguard
+  ip netns exec "busy$n" wg set "wg$n" private-key <(echo "${private[n]}") listen-port 51820 \
+    peer "$(echo "${private[1 - n]}" | wg pubkey)" endpoint "10.0.0.$((1 - n)):51820" allowed-ips 10.97.0.0/24
+  ip -n "busy$n" address add "10.97.0.$n/31" dev "wg$n"
+  ip -n "busy$n" link set "wg$n" up
+done
+
 /cost dump wg0 12 >/out/bare
 for options in /options/*.toml; do
-  name=$(basename "$options" .toml)
+  name=$(basename "$options" .toml) load=
+  if [[ $name == *under_load ]]; then
+    while ip netns exec busy0 ping -q -f -c 400 -s 1000 10.97.0.1; do sleep 1; done >/dev/null &
+    load=$!
+  fi
   /cost every 10 "$rounds" "/out/$name.lines" \
     wgvitals-execd -poll_interval_disabled -config "$options" >"/out/$name" 2>"/out/$name.said"
+  if [[ $load ]]; then
+    kill "$load"
+  fi
 done
 
 # The programs at the tracepoints run in whatever comes by there: their time is the kernel's to tell. A time and a
