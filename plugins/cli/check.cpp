@@ -14,6 +14,7 @@
 #include "common/base/text.h"
 #include "common/collect/engine.h"
 #include "common/collect/families.h"
+#include "common/kernel/module.h"
 #include "plugins/cli/commands.h"
 
 namespace wgvitals::cli {
@@ -153,6 +154,36 @@ void print_rights() {
   }
 }
 
+// What the kernel shows here of what is read: all else is told without it.
+void print_host() {
+  struct Source {
+    std::string_view what, file, without;
+  };
+  constexpr Source sources[] = {
+      {"exact CPU times", "/sys/kernel/btf/vmlinux",
+       "the kernel tells no types (CONFIG_DEBUG_INFO_BTF): CPU times are estimated"},
+      {"conntrack", "/proc/sys/net/netfilter/nf_conntrack_count",
+       "connections are not tracked here (nf_conntrack): there is nothing to tell of them"},
+      {"heat", "/sys/devices/system/cpu/cpu0/thermal_throttle/core_throttle_count",
+       "this CPU does not show it, as AMD's and those of virtual machines: no core_throttle_count"},
+  };
+  fmt::print("\nThis host shows:\n");
+  const auto say = [](std::string_view what, std::string_view where, bool there,
+                      std::string_view without) {
+    fmt::print("  {:<18} {} {}\n", what, where, there ? "there" : "not there");
+    if (!there) fmt::print("    without: {}\n", without);
+  };
+  std::error_code error;
+  for (const auto& [what, file, without] : sources) {
+    say(what, file, std::filesystem::exists(file, error), without);
+  }
+  const Root root;
+  kernel::KernelModule udp_diag(root, "udp_diag");
+  const bool there = udp_diag.look() == kernel::KernelModule::State::there;
+  say("socket buffers", "udp_diag", there,
+      there ? "" : udp_diag.advice() + ", else no socket_rcvbuf_bytes");
+}
+
 void print_option(const config::Option& option, std::string_view indent) {
   fmt::print("\n{0}{1} = {2}   ({3})\n{0}  {4}.\n{0}  Takes {5}.\n", indent, option.name.view(),
              config::to_toml_fallback(option), config::collectd_name(option.name.view()),
@@ -191,6 +222,7 @@ int run(const Asked& asked) {
   if (!asked.config.empty() && problems == 0) fmt::print("{}: no problems\n", asked.config);
   print_volume(settings, *outage, *interval);
   print_rights();
+  print_host();
   return problems == 0 ? 0 : 1;
 }
 

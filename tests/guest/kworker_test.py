@@ -98,6 +98,16 @@ class Kworker(unittest.TestCase):
     def test_without_the_types_for_ebpf(self):
         self.estimates("untyped", "ebpf: ", "CONFIG_DEBUG_INFO_BTF")
 
+    def test_check_names_what_is_missing_in_a_line_each(self):
+        _, _, told = self.result.text("check").partition("\nThis host shows:\n")
+        lines = told.splitlines()
+        missing = {"exact CPU times": "CONFIG_DEBUG_INFO_BTF", "conntrack": "nf_conntrack",
+                   "heat": "core_throttle_count", "socket buffers": "modprobe udp_diag"}
+        for row, (what, without) in enumerate(missing.items()):
+            self.assertRegex(lines[2 * row], f"^  {what} .* not there$")
+            self.assertRegex(lines[2 * row + 1], f"^    without: .*{without}")
+        self.assertEqual(len(lines), 8)
+
     def estimates(self, name: str, *reasons: str) -> None:
         """Says why, once in the log, and delivers all else."""
         self.assertGreater(self.all(name, "wg0")["total_ns"], 0)

@@ -83,3 +83,4 @@ ping -q -f -c 300 -s 1300 -W 5 10.97.0.2 >/dev/null
 sleep 5
 gather untyped
 execd_stop untyped
+wgvitals check /untyped.toml >/out/check
