@@ -265,7 +265,7 @@ class HostCollector final : public Collector {
   }
 
   void read_cards(const Devices& devices, Report& report) {
-    sockets_.look_up(devices, report);
+    sockets_.look_up(devices, advanced_, report);
     underlay_.look_up(devices, sockets_, advanced_, report);
     auto links = underlay_.all_links();
     if (links != links_ || !cards_at_ || *cards_at_ + cards_interval <= advanced_) {

@@ -91,7 +91,7 @@ class UnderlayCollector final : public Collector {
   bool is_sampled() const override { return false; }
 
   void read(Devices& devices, Report& report) override {
-    sockets_.look_up(devices, report);
+    sockets_.look_up(devices, advanced_, report);
     keep_spaces(devices);
     for (auto& [name, space] : spaces_) read(name, space, devices, report);
   }

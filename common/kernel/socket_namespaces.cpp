@@ -1,20 +1,34 @@
 #include "common/kernel/socket_namespaces.h"
 
-#include <functional>
+#include <algorithm>
 #include <utility>
 
 #include "common/kernel/namespace.h"
 
 namespace wgvitals::kernel {
+namespace {
 
-void SocketNamespaces::look_up(const Devices& devices, Report& report) {
-  for (auto& [name, space] : spaces_) space.ports.clear();
+constexpr std::chrono::minutes look_interval(1);
+
+}  // namespace
+
+void SocketNamespaces::look_up(const Devices& devices, Clock::time_point now, Report& report) {
+  for (auto& [name, space] : spaces_) space.wanted.clear();
   for (const auto& device : devices.devices) {
     if (device.netns.empty() || device.listen_port == 0) continue;
-    spaces_[device.netns].ports.push_back({device.listen_port, std::nullopt});
+    spaces_[device.netns].wanted.push_back({device.listen_port, std::nullopt});
   }
-  std::erase_if(spaces_, [](const auto& space) { return space.second.ports.empty(); });
+  std::erase_if(spaces_, [](const auto& space) { return space.second.wanted.empty(); });
   for (auto& [name, space] : spaces_) {
+    sort_once(space.wanted);
+    // What is not there may still come: a device has its socket while it is up.
+    const bool found = std::ranges::equal(
+        space.wanted, space.ports, [](const UdpPort& wanted, const UdpPort& port) {
+          return wanted.number == port.number && port.sum.has_value();
+        });
+    if (found && space.read && now < space.at + look_interval) continue;
+    space.at = now;
+    space.ports = space.wanted;
     const auto seen = read(name, space);
     space.read = seen.has_value();
     if (!seen) {
@@ -26,7 +40,6 @@ void SocketNamespaces::look_up(const Devices& devices, Report& report) {
 }
 
 Result<Done> SocketNamespaces::read(const std::string& name, Space& space) {
-  sort_once(space.ports);
   const auto path = namespace_path(root_, name);
   const auto inode = namespace_inode(path);
   if (!inode) return inode.error();

@@ -2,7 +2,9 @@
 // the device was made when it is moved (drivers/net/wireguard/socket.c, creating_net).
 #pragma once
 
+#include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -19,10 +21,13 @@ namespace wgvitals::kernel {
 
 class SocketNamespaces {
  public:
+  using Clock = std::chrono::steady_clock;
+
   explicit SocketNamespaces(const Root& root) : root_(root) {}
 
-  // Costs nothing where all devices are in our own namespace.
-  void look_up(const Devices& devices, Report& report);
+  // Costs nothing where all devices are in our own namespace; another is looked at as long as a
+  // device there has no socket in it, and once a minute.
+  void look_up(const Devices& devices, Clock::time_point now, Report& report);
 
   // As configured; empty: our own, also of a device in another where nobody has its port there.
   std::string_view of(const SeenDevice& device) const;
@@ -31,7 +36,8 @@ class SocketNamespaces {
   struct Space {
     std::uint64_t inode = 0;
     std::optional<UdpSockets> sockets;
-    std::vector<UdpPort> ports;
+    std::vector<UdpPort> wanted, ports;
+    Clock::time_point at{};
     bool read = false;
   };
 
