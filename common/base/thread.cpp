@@ -1,9 +1,9 @@
 #include "common/base/thread.h"
 
-#include <time.h>
-
 #include <cassert>
+#include <cerrno>
 #include <system_error>
+#include <thread>
 #include <utility>
 
 namespace wgvitals {
@@ -37,14 +37,16 @@ void Thread::start(StartThread starter, const char* name, std::function<void()> 
 bool Thread::join(std::chrono::milliseconds wait) {
   if (!running_) return true;
   running_ = false;
-  timespec until{};
-  ::clock_gettime(CLOCK_MONOTONIC, &until);
-  const auto nanoseconds = until.tv_nsec + (wait.count() % 1000) * 1'000'000;
-  until.tv_sec += wait.count() / 1000 + nanoseconds / 1'000'000'000;
-  until.tv_nsec = nanoseconds % 1'000'000'000;
-  if (::pthread_clockjoin_np(thread_, nullptr, CLOCK_MONOTONIC, &until) == 0) return true;
-  (void)::pthread_detach(thread_);
-  return false;
+  // Tried again and again: pthread_timedjoin_np() goes by a clock that may be set, and
+  // ThreadSanitizer does not know pthread_clockjoin_np().
+  const auto until = std::chrono::steady_clock::now() + wait;
+  int failure = ::pthread_tryjoin_np(thread_, nullptr);
+  while (failure == EBUSY && std::chrono::steady_clock::now() < until) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    failure = ::pthread_tryjoin_np(thread_, nullptr);
+  }
+  if (failure != 0) (void)::pthread_detach(thread_);
+  return failure == 0;
 }
 
 }  // namespace wgvitals
