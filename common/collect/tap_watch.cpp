@@ -12,8 +12,9 @@
 namespace wgvitals::collect {
 namespace {
 
-// Then the socket is left alone for a while: of a flood, no more than that much is taken.
-constexpr std::size_t packets_a_turn = 64;
+// More in so short a time, and the socket is left alone for as long: of a flood, no more than that
+// much is taken.
+constexpr std::size_t most_packets = 64;
 constexpr std::chrono::milliseconds pause(4);
 
 }  // namespace
@@ -62,7 +63,12 @@ class TapWatch::Core : public std::enable_shared_from_this<Core> {
 
   void receive() {
     const std::lock_guard lock(mutex_);
-    for (std::size_t i = 0; i < packets_a_turn; ++i) {
+    // A flood that comes no faster than it is taken wakes us up for each packet.
+    if (const auto now = probe::Loop::Clock::now(); now >= renewed_ + pause) {
+      renewed_ = now;
+      left_ = most_packets;
+    }
+    for (; left_ > 0; --left_) {
       const auto sighting = trace::receive(tap_.get(), buffer_);
       if (!sighting) {
         failure_ = sighting.error();
@@ -86,6 +92,8 @@ class TapWatch::Core : public std::enable_shared_from_this<Core> {
   // The loop's thread.
   std::vector<std::uint8_t> buffer_;
   probe::Loop::TimerId resumes_ = 0;
+  probe::Loop::Clock::time_point renewed_{};
+  std::size_t left_ = 0;  // packets that may be taken until it is renewed
 
   std::mutex mutex_;  // of what follows
   const Fd tap_;
