@@ -14,9 +14,9 @@
 
 #include "common/base/text.h"
 #include "common/collect/collector.h"
+#include "common/kernel/device_sockets.h"
 #include "common/kernel/namespace.h"
 #include "common/kernel/route.h"
-#include "common/kernel/socket_namespaces.h"
 #include "common/kernel/wireguard.h"
 
 namespace wgvitals::collect {

@@ -11,8 +11,8 @@
 
 #include "common/base/files.h"
 #include "common/base/report.h"
+#include "common/kernel/device_sockets.h"
 #include "common/kernel/netlink.h"
-#include "common/kernel/socket_namespaces.h"
 #include "common/model/devices.h"
 
 namespace wgvitals::kernel {

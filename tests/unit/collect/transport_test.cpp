@@ -87,5 +87,14 @@ TEST_F(TransportTest, ADeviceOfAnotherNamespaceMayHaveItsSocketHere) {
   EXPECT_THAT(report_.codes, testing::ElementsAre(Errc::absent));  // there is no such name
 }
 
+TEST_F(TransportTest, ADeviceOfAnotherNamespaceHasNotTheSocketOfOneOfOurs) {
+  top_.with("proc/net/udp", names + line("CA6C", "00000001:00000010", 3));
+  add_device("wg0", 51820, "blue");  // down: has no socket
+  add_device("wg1", 51820);
+  EXPECT_EQ(gather(),
+            "wireguard_transport,device=wg1 socket_rx_queue_bytes=16 socket_tx_queue_bytes=1 "
+            "socket_drops=3\n");
+}
+
 }  // namespace
 }  // namespace wgvitals::collect
